@@ -1,0 +1,128 @@
+"""Every error that Tandem raises on purpose.
+
+    TandemError
+    ├── UsageError                 the request or a setting is wrong            exit 2, HTTP 400
+    │   ├── SettingsError
+    │   ├── QuestionError
+    │   └── PathError
+    ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
+    │   ├── EmbeddingsUnavailable
+    │   ├── VectorStoreUnavailable
+    │   ├── LanguageModelUnavailable
+    │   ├── PhoenixUnavailable
+    │   └── StoreLocked            another process holds the embedded store
+    ├── DataError                  what is stored does not fit or is damaged    exit 4, HTTP 500
+    │   ├── StoreDamaged
+    │   ├── FingerprintMismatch    the index was made by another embedding model
+    │   └── EmbeddingMismatch      a backend returned vectors that cannot be used
+    └── ParsingError               one file cannot be read; the others go on
+
+Backends translate their vendors' errors into these (``raise ... from exc``), entry points
+translate these into exit codes, HTTP answers and MCP errors. A message says what happened and
+what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class TandemError(Exception):
+    """Base of all errors with a message meant for the user."""
+
+    code: ClassVar[str] = "internal_error"
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+
+class UsageError(TandemError):
+    """The caller asked for something that cannot be done as asked."""
+
+    code = "bad_request"
+    exit_code = 2
+    http_status = 400
+
+
+class SettingsError(UsageError):
+    """A setting is missing or contradicts another."""
+
+    code = "bad_settings"
+
+
+class QuestionError(UsageError):
+    """The question is empty or too long."""
+
+    code = "bad_question"
+
+
+class PathError(UsageError):
+    """A path given by the user does not exist or cannot be read."""
+
+    code = "bad_path"
+
+
+class UnavailableError(TandemError):
+    """A backend does not answer, or not in time."""
+
+    code = "backend_unavailable"
+    exit_code = 3
+    http_status = 503
+
+
+class EmbeddingsUnavailable(UnavailableError):
+    """The embedding model does not answer."""
+
+    code = "embeddings_unavailable"
+
+
+class VectorStoreUnavailable(UnavailableError):
+    """The vector store does not answer: nothing can be retrieved."""
+
+    code = "retrieval_unavailable"
+
+
+class LanguageModelUnavailable(UnavailableError):
+    """The language model does not answer; the extractive reader takes over where it can."""
+
+    code = "language_model_unavailable"
+
+
+class PhoenixUnavailable(UnavailableError):
+    """Phoenix cannot be started. Never raised because traces cannot be delivered."""
+
+    code = "phoenix_unavailable"
+
+
+class StoreLocked(UnavailableError):
+    """Another process holds the embedded store."""
+
+    code = "store_locked"
+
+
+class DataError(TandemError):
+    """What is stored, or what a backend returned, does not fit together."""
+
+    code = "bad_data"
+    exit_code = 4
+
+
+class StoreDamaged(DataError):
+    """The data folder cannot be read."""
+
+    code = "store_damaged"
+
+
+class FingerprintMismatch(DataError):
+    """The index was built with another embedding model, prefix scheme or chunker."""
+
+    code = "fingerprint_mismatch"
+
+
+class EmbeddingMismatch(DataError):
+    """An embedding backend returned too few, too short or non-finite vectors."""
+
+    code = "embedding_mismatch"
+
+
+class ParsingError(TandemError):
+    """One file cannot be turned into text. Recorded and skipped; the others go on."""
+
+    code = "parsing_failed"
