@@ -1,0 +1,1 @@
+"""What server.py mounts, a router a file."""

@@ -1,0 +1,1 @@
+"""Whatever has a socket, a model or a file format of its own."""

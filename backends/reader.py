@@ -1,0 +1,67 @@
+"""What grades passages, rewrites queries and answers: the protocol that both readers follow.
+
+The language model is one reader (``nodes.reading``), the extractive reader is the other
+(``backends.extractive``). The graph does not know which one it drives.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from typing_extensions import TypedDict
+
+
+class Passage(TypedDict):
+    """A retrieved piece of a document: plain values, as they travel in the state and to clients."""
+
+    id: str
+    """The point's id in the vector store, a UUID."""
+    text: str
+    """The text exactly as it stands in the document."""
+    source: str
+    """The document: its root's name and its path below it, e.g. ``docs/design.md``."""
+    title: str
+    heading: str
+    """The headings above the passage, joined by `` > ``; empty where there are none."""
+    page: int | None
+    """The page it starts on, from 1, where the format has pages."""
+    start_line: int | None
+    end_line: int | None
+    """Its lines in the file, from 1, inclusive, where the format has lines."""
+    score: float
+    """The retrieval score; comparable within one search only."""
+    relevance: float | None
+    """The grade: a probability, or None where it is not (yet) known."""
+
+
+class Reader(Protocol):
+    """Grades, rewrites and answers. Passages are cited by their number, from 1."""
+
+    @property
+    def name(self) -> str:
+        """``extractive``, or the model's id as its server reports it."""
+        ...
+
+    async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
+        """The probability that each passage helps to answer; None where the reply is unreadable.
+
+        Raises:
+            UnavailableError: the model behind the reader does not answer.
+        """
+        ...
+
+    async def rewrite(
+        self, question: str, tried: Sequence[str], passages: Sequence[Passage]
+    ) -> str | None:
+        """Another search query for the question, or None where there is nothing new to try.
+
+        ``tried`` are the queries already used; ``passages`` what they found in vain.
+        """
+        ...
+
+    def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        """The answer in pieces, with markers like ``[1]``; no piece at all means: not found.
+
+        Raises:
+            UnavailableError: the model does not answer, or stopped in the middle.
+        """
+        ...
