@@ -84,12 +84,13 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    allowed_hosts: Annotated[list[str], NoDecode, CommaSeparated] = []
+    allow_unauthenticated: bool = False
     data_dir: Path = Path(".tandem")
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
     top_k: int = Field(6, ge=1, le=50)
     max_rewrites: int = Field(2, ge=0, le=5)
     deadline_s: float | None = Field(None, gt=0)
-    max_question_chars: int = Field(8_000, ge=1)
     max_file_bytes: int = Field(50_000_000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

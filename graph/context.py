@@ -1,0 +1,17 @@
+"""The knobs of one run: plain values, bounded, shown by Studio as its configuration panel."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RagContext(BaseModel):
+    """How one question is to be answered. The defaults come from the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top_k: int = Field(6, ge=1, le=50, description="How many passages are retrieved per search.")
+    max_rewrites: int = Field(
+        2, ge=0, le=5, description="How often the question may be rewritten and searched again."
+    )
+    deadline_s: float | None = Field(
+        None, gt=0, description="Seconds after which no further search is begun; empty: none."
+    )

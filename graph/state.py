@@ -5,15 +5,19 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from backends.reader import Passage
+from errors import QuestionError
 
 Status = Literal["answered", "not_found", "degraded"]
+
+MAX_QUESTION_CHARS = 8_000
+"""Far above a question, far below what would strain a model's context."""
 
 
 class Citation(TypedDict):
     """Where a part of the answer stands in the documents."""
 
     marker: int
-    """The number in the answer's text, ``[1]``."""
+    """The number in the answer's text: ``[1]``."""
     id: str
     """The cited passage's id; it is one of the run's documents."""
     source: str
@@ -39,6 +43,7 @@ class RagOutput(TypedDict):
     answer: str
     citations: list[Citation]
     documents: list[Passage]
+    """The passages that the answer was made from, best first."""
     status: Status
     reader: str
     """Who answered: ``extractive`` or the model's id."""
@@ -52,10 +57,33 @@ class RagState(RagOutput):
     """What the nodes share."""
 
     query: str
-    """The search to make next."""
+    """The search to make next; empty when there is none left to try."""
     candidates: list[Passage]
-    """What the last search found, graded or not."""
+    """What the last search found."""
     grades: dict[str, float | None]
     """Every grade given in this run, by passage id: a passage is graded once."""
     degraded: list[str]
-    """Why this run does not have everything it should, in the order it happened."""
+    """Why this run lacks something it should have, in the order it happened."""
+    language_model_down: bool
+    """The language model did not answer in this run: it is not asked again."""
+    deadline: float | None
+    """On ``time.monotonic``: no search is begun after it."""
+
+
+def check_question(question: object) -> str:
+    """The question without what no model or store can take: NULs and lone surrogates.
+
+    Raises:
+        QuestionError: it is not text, empty, or longer than ``MAX_QUESTION_CHARS``.
+    """
+    if not isinstance(question, str):
+        raise QuestionError(f"The question must be text, not {type(question).__name__}.")
+    text = question.encode("utf-8", "ignore").decode().replace("\0", "").strip()
+    if not text:
+        raise QuestionError("The question is empty. Ask in a sentence, such as: What is Tandem?")
+    if len(text) > MAX_QUESTION_CHARS:
+        raise QuestionError(
+            f"The question has {len(text):,} characters; {MAX_QUESTION_CHARS:,} are allowed. "
+            "Put long text into a file, index it, and ask about it."
+        )
+    return text

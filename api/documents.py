@@ -1,0 +1,87 @@
+"""``/documents``: what is indexed, and syncing it."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from api.service import Service
+from errors import TandemError
+from indexer.sync import Progress
+
+
+class SyncRequest(BaseModel):
+    """The paths to bring the index in line with; none means the configured roots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paths: list[Path] = Field([], max_length=100)
+
+
+def documents_router(service: Service) -> APIRouter:
+    """The router of ``/documents``."""
+    router = APIRouter(prefix="/documents", tags=["documents"])
+
+    async def local_user(authorization: Annotated[str, Header()] = "") -> None:
+        """Only who can read the data folder may have the service read other files."""
+        if not secrets.compare_digest(authorization.encode(), f"Bearer {service.token}".encode()):
+            raise HTTPException(403, "Use `tandem index`: it carries the service's token.")
+
+    @router.get("")
+    async def documents() -> dict[str, Any]:
+        """Counts, every document's state, and how the last sync went."""
+        return await index_status(service)
+
+    @router.post("/sync", response_model=None, dependencies=[Depends(local_user)])
+    async def sync(request: SyncRequest) -> EventSourceResponse:
+        """Sync paths; events ``progress``, then one ``done`` with the report or ``error``."""
+        return EventSourceResponse(_synced(service, request.paths or service.settings.roots))
+
+    return router
+
+
+async def index_status(service: Service) -> dict[str, Any]:
+    """What is indexed, what failed and why."""
+    indexing = service.indexing
+    return {
+        "documents": [row.as_dict() for row in await indexing.manifest.documents()],
+        "points": await service.backends.store.count(),
+        "syncing": asdict(indexing.progress) if indexing.progress else None,
+        "error": indexing.error,
+    }
+
+
+async def _synced(service: Service, paths: list[Path]) -> AsyncIterator[ServerSentEvent]:
+    """A sync's events. Progress that a slow reader has not fetched is replaced by newer."""
+    latest: asyncio.Queue[Progress] = asyncio.Queue(1)
+
+    def advance(progress: Progress) -> None:
+        if latest.full():
+            latest.get_nowait()
+        latest.put_nowait(progress)
+
+    task = asyncio.create_task(service.indexing.run(paths, advance))
+    try:
+        while not task.done():
+            getter = asyncio.ensure_future(latest.get())
+            await asyncio.wait({getter, task}, return_when=asyncio.FIRST_COMPLETED)
+            if getter.done():
+                yield ServerSentEvent(event="progress", data=json.dumps(asdict(getter.result())))
+            getter.cancel()
+        report = task.result()
+        yield ServerSentEvent(event="done", data=json.dumps(asdict(report)))
+    except TandemError as exc:
+        body = {"code": exc.code, "message": str(exc), "exit_code": exc.exit_code}
+        yield ServerSentEvent(event="error", data=json.dumps(body))
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, TandemError):
+            await task

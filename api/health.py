@@ -1,0 +1,57 @@
+"""``/healthz``: the process is alive. ``/readyz``: it can answer, and what each backend says."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.service import Service
+from errors import TandemError
+
+_PROBE_TIMEOUT_S = 3.0
+
+
+def health_router(service: Service) -> APIRouter:
+    """The router of the two health routes."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Alive: answers as long as the event loop runs."""
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Ready when questions can be answered; 503 otherwise, with the reason per backend."""
+        report = await readiness(service)
+        return JSONResponse(report, 200 if report["ready"] else 503)
+
+    return router
+
+
+async def readiness(service: Service) -> dict[str, object]:
+    """The state of every backend. The store alone decides: the others have a fallback."""
+    backends = service.backends
+    probes: dict[str, Callable[[], Awaitable[object]]] = {
+        "vector_store": backends.store.count,
+        "embeddings": lambda: backends.embeddings.aembed_query("ready?"),
+    }
+    if backends.language_model is not None:
+        probes["language_model"] = backends.language_model.model_name
+    states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
+    named = dict(zip(probes, states, strict=True))
+    return {"ready": named["vector_store"]["ok"], "backends": named}
+
+
+async def _probe(probe: Callable[[], Awaitable[object]]) -> dict[str, object]:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await probe()
+    except TandemError as exc:
+        return {"ok": False, "reason": str(exc)}
+    except TimeoutError:
+        return {"ok": False, "reason": f"no answer within {_PROBE_TIMEOUT_S:.0f} s"}
+    return {"ok": True, "latency_ms": round((time.perf_counter() - started) * 1000, 1)}

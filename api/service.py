@@ -1,0 +1,109 @@
+"""The running service: what the routers share."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backends import Backends
+from errors import TandemError
+from graph.builder import RagGraph
+from graph.context import RagContext
+from indexer.manifest import Manifest
+from indexer.sync import Progress, SyncReport, sync
+from settings import Settings
+
+log = logging.getLogger("tandem")
+
+
+@dataclass(slots=True)
+class Indexing:
+    """Syncs folders for the service, one sync at a time, and remembers how the last one went."""
+
+    backends: Backends
+    manifest: Manifest
+    progress: Progress | None = None
+    report: SyncReport | None = None
+    error: str = ""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(
+        self, paths: Sequence[Path], on_progress: Callable[[Progress], None] | None = None
+    ) -> SyncReport:
+        """Bring the index in line with the paths.
+
+        Raises:
+            TandemError: the sync could not be finished; what was stored by then stays.
+        """
+
+        def advance(progress: Progress) -> None:
+            self.progress = progress
+            if on_progress is not None:
+                on_progress(progress)
+
+        async with self._turn:
+            try:
+                self.error = ""
+                self.report = await sync(
+                    paths,
+                    store=self.backends.store,
+                    embeddings=self.backends.embeddings,
+                    sparse=self.backends.sparse,
+                    manifest=self.manifest,
+                    max_file_bytes=self.backends.settings.max_file_bytes,
+                    on_progress=advance,
+                )
+            except TandemError as exc:
+                self.error = str(exc)
+                raise
+            finally:
+                self.progress = None
+            return self.report
+
+    async def run_roots(self) -> None:
+        """Sync the configured roots; a failure is logged and shown, the service goes on."""
+        try:
+            report = await self.run(self.backends.settings.roots)
+        except TandemError as exc:
+            log.error("indexing stopped: %s", exc)  # noqa: TRY400 - a user's error, no traceback
+        else:
+            log.info("%s", report.summary())
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A graph bound to open backends, and the state that outlives a request."""
+
+    settings: Settings
+    backends: Backends
+    graph: RagGraph
+    indexing: Indexing
+    token: str
+    """Known to this machine's user alone; it allows what reads the file system."""
+
+    def context(self) -> RagContext:
+        """The knobs of a run as the settings have them."""
+        return run_context(self.settings)
+
+
+def run_context(settings: Settings) -> RagContext:
+    """The knobs of a run as the settings have them."""
+    return RagContext(
+        top_k=settings.top_k,
+        max_rewrites=settings.max_rewrites,
+        deadline_s=settings.deadline_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def background(coroutine_name: str, work: "asyncio.Task[None]") -> AsyncIterator[None]:
+    """Hold a task for as long as the block runs, then cancel it and wait for its end."""
+    work.set_name(coroutine_name)
+    try:
+        yield
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work

@@ -1,0 +1,115 @@
+"""The service that runs on this data folder, as the commands find and use it.
+
+One process owns an embedded store. While a server does, the commands go through it; it leaves its
+address and a token, readable by its user alone, in the data folder.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from errors import TandemError, UnavailableError
+
+_FILE = "server.json"
+_PROBE_TIMEOUT_S = 2.0
+_TIMEOUT = httpx.Timeout(10.0, read=600.0)
+
+
+class ServerError(TandemError):
+    """An error that the server reported; it keeps the server's exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # per instance: it is the server's
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server found through its data folder."""
+
+    url: str
+    token: str
+
+    async def status(self) -> dict[str, Any]:
+        """What is indexed, and how each backend does."""
+        async with self._client() as client:
+            documents = await client.get("/documents")
+            ready = await client.get("/readyz")
+        return {**documents.json(), **ready.json()}
+
+    async def ask(self, question: str) -> AsyncIterator[tuple[str, Any]]:
+        """The events of a run: name and data."""
+        async for event in self._events("/ask", {"question": question}):
+            yield event
+
+    async def sync(self, paths: list[Path]) -> AsyncIterator[tuple[str, Any]]:
+        """The events of a sync: name and data."""
+        body = {"paths": [str(path) for path in paths]}
+        async for event in self._events("/documents/sync", body):
+            yield event
+
+    def _client(self) -> httpx.AsyncClient:
+        # trust_env is off so that a proxy of the environment never sees the loopback.
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+
+    async def _events(self, path: str, body: dict[str, Any]) -> AsyncIterator[tuple[str, Any]]:
+        try:
+            async with self._client() as client, client.stream("POST", path, json=body) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    error = answer.json().get("error", {})
+                    exit_code = 2 if answer.is_client_error else 3
+                    raise ServerError(error.get("message", answer.text), exit_code)
+                name = ""
+                async for line in answer.aiter_lines():
+                    field, _, value = line.partition(":")
+                    if field == "event":
+                        name = value.strip()
+                    elif field == "data":
+                        data = json.loads(value)
+                        if name == "error":
+                            raise ServerError(data["message"], data.get("exit_code", 3))
+                        yield name, data
+        except httpx.HTTPError as exc:
+            raise UnavailableError(
+                f"The server at {self.url} stopped answering ({type(exc).__name__}). "
+                "Look at its terminal, or start it again with `tandem serve`."
+            ) from exc
+
+
+def find_server(data_dir: Path) -> RunningServer | None:
+    """The server that runs on the data folder, if there is one and it answers."""
+    try:
+        announced = json.loads((data_dir / _FILE).read_text())
+        server = RunningServer(announced["url"], announced["token"])
+        answer = httpx.get(f"{server.url}/healthz", timeout=_PROBE_TIMEOUT_S, trust_env=False)
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
+        return None  # a file left by a server that was killed
+    return server if answer.is_success else None
+
+
+@contextlib.contextmanager
+def announced(data_dir: Path, url: str, token: str) -> Iterator[None]:
+    """Let the commands find this server for as long as the block runs."""
+    path = data_dir / _FILE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
+    temporary.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,27 @@
+"""Where a run goes next: pure functions of the state and the knobs."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from langgraph.runtime import Runtime
+
+from graph.context import RagContext
+from graph.state import RagState
+
+
+def route_after_grading(
+    state: RagState, runtime: Runtime[RagContext], *, clock: Callable[[], float]
+) -> Literal["generate", "rewrite_query"]:
+    """Answer once something relevant was found; search again while that is allowed."""
+    rewrites = len(state["queries"]) - 1
+    deadline = state.get("deadline")
+    if state["documents"] or rewrites >= runtime.context.max_rewrites:
+        return "generate"
+    if deadline is not None and clock() >= deadline:
+        return "generate"
+    return "rewrite_query"
+
+
+def route_after_rewriting(state: RagState) -> Literal["retrieve", "generate"]:
+    """Search with the new query; without one there is nothing left to try."""
+    return "retrieve" if state["query"] else "generate"

@@ -1,0 +1,74 @@
+"""From markers in an answer to citations that quote the passages."""
+
+import re
+from collections.abc import Sequence
+
+from backends.reader import Passage
+from backends.sentences import sentences
+from graph.state import Citation
+
+_MARKERS = re.compile(r"\s?\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_WORD = re.compile(r"\w+")
+
+
+def cite(answer: str, passages: Sequence[Passage]) -> tuple[str, list[Citation]]:
+    """The answer without markers that point at nothing, and a citation for each claim and marker.
+
+    A claim is what stands between a marker and the sentence or marker before it. Its quote is a
+    literal piece of the passage: the claim itself where the passage contains it, else the
+    passage's sentence that shares most of the claim's words.
+    """
+    citations: list[Citation] = []
+    kept: list[str] = []
+    position, claim = 0, ""
+    for match in _MARKERS.finditer(answer):
+        before = answer[position : match.start()]
+        claim = _last_sentence(before) or claim
+        markers = [int(number) for number in match.group(1).split(",")]
+        valid = [marker for marker in markers if 1 <= marker <= len(passages)]
+        kept += [before, *(f" [{marker}]" for marker in valid)]
+        citations += [_citation(marker, passages[marker - 1], claim) for marker in valid]
+        position = match.end()
+    kept.append(answer[position:])
+    unique = {(c["marker"], c["quote"]): c for c in citations}
+    return "".join(kept).strip(), list(unique.values())
+
+
+def _last_sentence(text: str) -> str:
+    spans = sentences(text)
+    return text[slice(*spans[-1])].strip() if spans else ""
+
+
+def _citation(marker: int, passage: Passage, claim: str) -> Citation:
+    return Citation(
+        marker=marker,
+        id=passage["id"],
+        source=passage["source"],
+        title=passage["title"],
+        heading=passage["heading"],
+        page=passage["page"],
+        start_line=passage["start_line"],
+        end_line=passage["end_line"],
+        quote=locate(claim, passage["text"]),
+    )
+
+
+def locate(claim: str, text: str) -> str:
+    """The piece of the text that the claim rests on, as it stands there."""
+    if claim and claim in text:
+        return claim
+    spans = sentences(text)
+    if not spans:
+        return text
+    words = _words(claim)
+    best = max(spans, key=lambda span: _overlap(words, _words(text[slice(*span)])))
+    return text[slice(*best)]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
+
+
+def _overlap(claim: set[str], sentence: set[str]) -> float:
+    """Shared words over the sentence's size damped by its root: long sentences win no free ride."""
+    return len(claim & sentence) / (len(sentence) ** 0.5 or 1.0)

@@ -1,0 +1,60 @@
+"""``grade_relevance``: which passages help to answer, best first."""
+
+from typing import Any
+
+from langgraph.config import get_stream_writer
+from langgraph.runtime import Runtime
+
+from backends.reader import Passage, Reader
+from errors import LanguageModelUnavailable
+from graph.context import RagContext
+from graph.state import RagState
+
+
+async def grade_relevance(
+    state: RagState,
+    runtime: Runtime[RagContext],
+    *,
+    reader: Reader,
+    fallback: Reader,
+    threshold: float,
+) -> dict[str, Any]:
+    """Grade what was not graded yet, keep what is relevant or unknown, in order of relevance.
+
+    The extractive reader, the fallback, brings its own calibrated threshold: 0.5.
+    """
+    grades = dict(state.get("grades", {}))
+    degraded = list(state.get("degraded", []))
+    down = state.get("language_model_down", False)
+    new = [passage for passage in state["candidates"] if passage["id"] not in grades]
+    if new:
+        try:
+            found = await (fallback if down else reader).grade(state["question"], new)
+        except LanguageModelUnavailable as exc:
+            down = True
+            degraded.append(str(exc))
+            found = await fallback.grade(state["question"], new)
+        grades.update(zip((passage["id"] for passage in new), found, strict=True))
+    documents = relevant(state["candidates"], grades, threshold)
+    get_stream_writer()(
+        {"step": "grade_relevance", "graded": len(new), "relevant": len(documents)}
+    )
+    return {
+        "documents": documents,
+        "grades": grades,
+        "degraded": degraded,
+        "language_model_down": down,
+    }
+
+
+def relevant(
+    candidates: list[Passage], grades: dict[str, float | None], threshold: float
+) -> list[Passage]:
+    """The candidates at or above the threshold, best first; the unknown follow in search order.
+
+    An unreadable grade says nothing about a passage, so it must not remove it.
+    """
+    graded = [Passage(**{**passage, "relevance": grades[passage["id"]]}) for passage in candidates]
+    known = [p for p in graded if p["relevance"] is not None and p["relevance"] >= threshold]
+    unknown = [p for p in graded if p["relevance"] is None]
+    return sorted(known, key=lambda p: -(p["relevance"] or 0.0)) + unknown

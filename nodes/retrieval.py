@@ -1,0 +1,88 @@
+"""``retrieve``: one search, dense and by keywords at once."""
+
+import time
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langgraph.config import get_stream_writer
+from langgraph.runtime import Runtime
+from pydantic import ConfigDict
+
+from backends.reader import Passage
+from backends.vector_store import SearchMode, VectorStore
+from errors import EmbeddingsUnavailable
+from graph.context import RagContext
+from graph.state import RagState, check_question
+
+
+class PassageRetriever(BaseRetriever):
+    """The vector store as a LangChain retriever, so that a search is a RETRIEVER span."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    store: VectorStore
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int = 6,
+        mode: SearchMode = "hybrid",
+    ) -> list[Document]:
+        return await self.store.search(query, k=k, mode=mode)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        raise NotImplementedError("Use ainvoke: Tandem is asynchronous throughout.")
+
+
+async def retrieve(
+    state: RagState, runtime: Runtime[RagContext], *, retriever: PassageRetriever
+) -> dict[str, Any]:
+    """Search for the query. Without embeddings, by keywords alone, and say so."""
+    question = check_question(state["question"])
+    query = state.get("query") or question
+    k = runtime.context.top_k
+    degraded = list(state.get("degraded", []))
+    try:
+        documents = await retriever.ainvoke(query, k=k)
+    except EmbeddingsUnavailable as exc:
+        documents = await retriever.ainvoke(query, k=k, mode="sparse")
+        degraded.append(f"Searched by keywords alone: {exc}")
+    queries = [*state.get("queries", []), query]
+    get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})
+    return {
+        "question": question,
+        "candidates": [as_passage(document) for document in documents],
+        "queries": queries,
+        "degraded": degraded,
+        "deadline": state.get("deadline") or _deadline(runtime.context),
+    }
+
+
+def _deadline(context: RagContext) -> float | None:
+    return None if context.deadline_s is None else time.monotonic() + context.deadline_s
+
+
+def as_passage(document: Document) -> Passage:
+    """A retrieved document as plain values."""
+    metadata = document.metadata
+    return Passage(
+        id=str(document.id),
+        text=document.page_content,
+        source=metadata["source"],
+        title=metadata.get("title", ""),
+        heading=metadata.get("heading", ""),
+        page=metadata.get("page"),
+        start_line=metadata.get("start_line"),
+        end_line=metadata.get("end_line"),
+        score=float(metadata.get("score", 0.0)),
+        relevance=None,
+    )

@@ -1,0 +1,185 @@
+"""The service: assembles ``api`` into one application and runs it."""
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from api.ask import ask_router
+from api.documents import documents_router
+from api.errors import add_error_handlers
+from api.health import health_router
+from api.playground import add_playground
+from api.service import Indexing, Service, background
+from backends import connect
+from backends.phoenix import PhoenixProcess
+from backends.running_server import announced
+from backends.tracing import start_tracing
+from errors import SettingsError, UsageError
+from graph.builder import build_graph
+from indexer.manifest import Manifest
+from settings import Settings
+
+_SHUTDOWN_S = 5
+
+
+def create_app(service: Service) -> FastAPI:
+    """The HTTP application of a service. Opens nothing; its caller opened the service."""
+    app = FastAPI(
+        title="Tandem",
+        summary="Agentic RAG on two machines: cited answers from your own documents.",
+        version="0.1.0",
+    )
+    hosts = ["127.0.0.1", "localhost", "[::1]", *service.settings.allowed_hosts]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    add_error_handlers(app)
+    app.include_router(health_router(service))
+    app.include_router(ask_router(service))
+    app.include_router(documents_router(service))
+    add_playground(app, service)
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/rag/playground/")
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Open every backend, and close them at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        backends = connect(settings)
+        stack.push_async_callback(backends.aclose)
+        await backends.store.prepare()
+        manifest = await Manifest.open(settings.data_dir)
+        stack.push_async_callback(manifest.aclose)
+        yield Service(
+            settings=settings,
+            backends=backends,
+            graph=build_graph(backends),
+            indexing=Indexing(backends, manifest),
+            token=secrets.token_urlsafe(32),
+        )
+
+
+async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
+    """Serve until interrupted: index the roots in the background, answer at once.
+
+    Raises:
+        UsageError: the address is taken or must not be used.
+        TandemError: the embedded store cannot be opened.
+    """
+    check_address(settings)
+    listener = bind(settings.host, settings.port)
+    url = f"http://{_printable(settings.host)}:{settings.port}"
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        tracing = start_tracing(settings.phoenix)
+        stack.callback(tracing.shutdown)
+        service = await stack.enter_async_context(open_service(settings))
+        if with_phoenix:
+            phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)
+            await phoenix.start()
+            stack.push_async_callback(phoenix.stop)
+        await _warm(service)
+        stack.enter_context(announced(settings.data_dir, url, service.token))
+        indexing = asyncio.create_task(service.indexing.run_roots())
+        await stack.enter_async_context(background("index the roots", indexing))
+        print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
+        await _run(create_app(service), listener, settings)
+
+
+async def _run(app: FastAPI, listener: socket.socket, settings: Settings) -> None:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=settings.log_level == "debug",
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        server_header=False,
+    )
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+async def _warm(service: Service) -> None:
+    """Load the embedding model before the first question pays for it."""
+    if service.settings.embeddings.provider == "minilm":
+        await service.backends.embeddings.aembed_query("warm up")
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse to let strangers in while there is no authentication.
+
+    Raises:
+        SettingsError: the host is not the loopback and nobody said that this is meant.
+    """
+    if _is_loopback(settings.host) or settings.allow_unauthenticated:
+        return
+    raise SettingsError(
+        f"TANDEM_HOST={settings.host} would let everyone on the network read your documents: "
+        "there is no authentication yet. Keep 127.0.0.1 and put a proxy with authentication "
+        "before it, or set TANDEM_ALLOW_UNAUTHENTICATED=true if the network is yours alone."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything slow is started.
+
+    Raises:
+        UsageError: the port is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise UsageError(
+            f"Cannot listen on {host}:{port}: {exc.strerror}. Is `tandem serve` running already? "
+            "Choose another port with --port or TANDEM_PORT."
+        ) from exc
+    listener.setblocking(False)
+    return listener
+
+
+def _printable(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _greeting(service: Service, url: str) -> str:
+    settings = service.settings
+    reader = service.backends.language_model
+    roots = ", ".join(str(Path(root)) for root in settings.roots) or "nothing"
+    phoenix = settings.phoenix.endpoint or "off"
+    return f"""
+Tandem is ready. It answers while it indexes {roots}.
+
+  playground  {url}/rag/playground/
+  API         {url}/docs
+  traces      {phoenix}
+  answers by  {"the language model at " + settings.llm.base_urls[0] if reader else "extracts"}
+
+Three questions worth asking, in another terminal:
+
+  tandem ask "What happens when the language model server is down?"
+  tandem ask "How does Tandem know that a file has moved?"
+  tandem ask "Why is grading limited to one token a document?"
+
+Stop with Ctrl-C.
+"""
