@@ -1,0 +1,188 @@
+"""What the index holds, as far as the folders are concerned: roots, files and their points.
+
+The vector store is the truth; this is its mirror, keyed by file, so that a run that finds nothing
+to do is a directory walk. It never knows less than the store: points are written here, as
+*intended*, before they are stored, and are forgotten here only after they are deleted there. So
+whatever a crash leaves behind is found by the next sync.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from indexer import schema
+from indexer.database import Database, ProcessLock
+from indexer.records import FileRecord, PointRecord, Root, RootSummary
+
+FilePoints = tuple[FileRecord, Sequence[PointRecord]]
+
+
+class Manifest:
+    """The mirror, in ``DATA_DIR/manifest.sqlite3``. Opens on first use; ``aclose`` closes it.
+
+    Every method raises StoreDamaged, StoreLocked or UnavailableError where SQLite fails.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._database = Database(data_dir / "manifest.sqlite3", schema.MIGRATIONS)
+        self._lock = ProcessLock(
+            data_dir / "sync.lock",
+            f"Another process is indexing into {data_dir}. Wait until it is done, or stop it.",
+        )
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Held by whoever changes the index. Raises StoreLocked where another process does."""
+        return self._lock.hold()
+
+    async def aclose(self) -> None:
+        """Closes the file."""
+        await self._database.aclose()
+
+    # roots
+
+    async def roots(self) -> list[Root]:
+        """All known roots, by path."""
+        return await self._database.read(lambda db: [Root(*r) for r in db.execute(schema.ROOTS)])
+
+    async def keep_root(self, root: Root) -> None:
+        """Adds a root, or notes which folder it is now."""
+        await self._database.write(lambda db: db.execute(schema.KEEP_ROOT, root))
+
+    async def remove_root(self, path: str) -> None:
+        """Forgets a root with everything below it."""
+        sql = "DELETE FROM roots WHERE path = ?"
+        await self._database.write(lambda db: db.execute(sql, [path]))
+
+    async def summary(self) -> list[RootSummary]:
+        """One line a root, for people."""
+        return await self._database.read(
+            lambda db: [RootSummary(*row) for row in db.execute(schema.SUMMARY)]
+        )
+
+    # files
+
+    async def files(self, root: str, below: str = "") -> list[FileRecord]:
+        """The files of a root; with ``below``: only that file, or those under that folder."""
+        which = {"root": root, "below": below}
+        return await self._database.read(
+            lambda db: [FileRecord(*row) for row in db.execute(schema.FILES, which)]
+        )
+
+    async def intend(self, files: Sequence[FilePoints]) -> None:
+        """Says that these points are about to be written, and others of these files deleted.
+
+        The files are pending until they are committed. What was known of them stays known.
+        """
+
+        def intend(db: sqlite3.Connection) -> None:
+            for file, points in files:
+                key = (file.root, file.path, file.source)
+                ((file_id,),) = db.execute(schema.INTEND_FILE, key).fetchall()
+                rows = ((p.id, file_id, n, p.content_hash, p.tokens) for n, p in enumerate(points))
+                db.executemany(schema.INTEND_POINT, rows)
+
+        await self._database.write(intend)
+
+    async def commit(self, files: Sequence[FilePoints]) -> None:
+        """These files now have exactly these points, and the store holds them."""
+
+        def commit(db: sqlite3.Connection) -> None:
+            for file, points in files:
+                ((file_id,),) = db.execute(schema.COMMIT_FILE, file).fetchall()
+                db.execute("DELETE FROM points WHERE file_id = ?", [file_id])
+                rows = ((p.id, file_id, n, *p[1:]) for n, p in enumerate(points))
+                db.executemany(schema.COMMIT_POINT, rows)
+
+        await self._database.write(commit)
+
+    async def refresh(self, files: Sequence[FileRecord]) -> None:
+        """Files that were touched but hold the same bytes: only what ``stat`` says is new."""
+        rows = [(f.size, f.mtime_ns, f.inode, f.checked_ns, f.root, f.path) for f in files]
+        await self._database.write(lambda db: db.executemany(schema.REFRESH_FILE, rows))
+
+    async def remove(self, files: Sequence[FileRecord]) -> None:
+        """Forgets files whose points are no longer in the store."""
+        rows = [(file.root, file.path) for file in files]
+        await self._database.write(lambda db: db.executemany(schema.REMOVE_FILE, rows))
+
+    # points
+
+    async def points(self, files: Sequence[FileRecord]) -> list[list[PointRecord]]:
+        """Every point that the store may hold for each file, intended ones included."""
+
+        def look_up(db: sqlite3.Connection) -> list[list[PointRecord]]:
+            keys = ((file.root, file.path) for file in files)
+            return [
+                [PointRecord(*row) for row in db.execute(schema.POINTS_OF_FILE, key)]
+                for key in keys
+            ]
+
+        return await self._database.read(look_up)
+
+    async def holders(self, content_hashes: Sequence[str]) -> dict[str, str]:
+        """For each known hash a point whose dense vector can be reused, a certain one if any."""
+        wanted = [json.dumps(content_hashes)]
+        return await self._database.read(
+            lambda db: {row[0]: row[1] for row in db.execute(schema.HOLDERS, wanted)}
+        )
+
+    async def point_ids(self) -> set[str]:
+        """The ids of all points."""
+        sql = "SELECT id FROM points"
+        return await self._database.read(lambda db: {row[0] for row in db.execute(sql)})
+
+    async def count(self) -> int:
+        """How many points the store should hold, those only intended included."""
+        sql = "SELECT count(*) FROM points"
+        return await self._database.read(lambda db: int(db.execute(sql).fetchone()[0]))
+
+    async def sample(self, size: int) -> list[str]:
+        """Up to ``size`` (at most 256) ids of certain points, spread over the space of ids."""
+        starts = [f"{number * 256 // size:02x}" for number in range(size)]
+
+        def look_up(db: sqlite3.Connection) -> list[str]:
+            rows = (db.execute(schema.SAMPLE, [start]).fetchone() for start in starts)
+            return sorted({row[0] for row in rows if row is not None})
+
+        return await self._database.read(look_up)
+
+    async def adopt(self, points: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Takes in points (id, metadata) that the store holds and the manifest did not know."""
+
+        def adopt(db: sqlite3.Connection) -> None:
+            for point, metadata in points:
+                root, source = str(metadata["root"]), str(metadata["source"])
+                db.execute("INSERT OR IGNORE INTO roots VALUES (NULL, ?, 0, 0)", [root])
+                key = (root, source.partition("/")[2], source)
+                ((file_id,),) = db.execute(schema.INTEND_FILE, key).fetchall()
+                content_hash = str(metadata.get("content_hash", ""))
+                where, tokens = metadata.get("position", 0), metadata.get("tokens", 0)
+                row = (point, file_id, where, content_hash, tokens, None)
+                db.execute(schema.COMMIT_POINT, row)
+
+        await self._database.write(adopt)
+
+    async def lose(self, ids: Sequence[str]) -> None:
+        """Forgets points that the store does not hold; their files become pending."""
+        lost = [json.dumps(ids)]
+
+        def forget(db: sqlite3.Connection) -> None:
+            db.execute(schema.DOUBT_FILES_OF_POINTS, lost)
+            db.execute(schema.LOSE_POINTS, lost)
+
+        await self._database.write(forget)
+
+    # facts
+
+    async def fact(self, name: str) -> str | None:
+        """A remembered value, such as the store's fingerprint."""
+        sql = "SELECT value FROM facts WHERE name = ?"
+        row = await self._database.read(lambda db: db.execute(sql, [name]).fetchone())
+        return None if row is None else str(row[0])
+
+    async def remember(self, name: str, value: str) -> None:
+        """Remembers a value until the manifest is lost."""
+        await self._database.write(lambda db: db.execute(schema.REMEMBER, [name, value]))

@@ -1,0 +1,59 @@
+"""What the manifest says about roots, files and points: plain rows."""
+
+from typing import Literal, NamedTuple
+
+FileState = Literal["indexed", "failed", "empty", "pending"]
+"""``pending``: being written when last seen, or its points are in doubt; the next sync does it."""
+
+
+class Root(NamedTuple):
+    """A folder given by the user, and which folder it was: device and inode, 0 where unknown."""
+
+    path: str
+    device: int
+    inode: int
+
+
+class FileRecord(NamedTuple):
+    """A file as it was when its points were made."""
+
+    root: str
+    path: str
+    """Below the root, with ``/``."""
+    source: str
+    size: int
+    mtime_ns: int
+    inode: int
+    checked_ns: int
+    """When its bytes were last looked at, by the clock of this machine."""
+    content_hash: str
+    """Of the bytes; empty where they changed under our hands."""
+    state: FileState
+    reason: str
+    recipe: str
+    """What made the chunks: another recipe makes the file due again."""
+    indexed_at: float
+
+
+class PointRecord(NamedTuple):
+    """A chunk in the store, in the order of its document."""
+
+    id: str
+    content_hash: str
+    """Of the embedded text: equal hashes have equal dense vectors."""
+    tokens: int
+    payload_hash: str | None
+    """Of everything stored with the vector; None where that is not known for certain."""
+
+
+class RootSummary(NamedTuple):
+    """One root in ``tandem status``."""
+
+    root: str
+    indexed: int
+    failed: int
+    empty: int
+    pending: int
+    chunks: int
+    indexed_at: float | None
+    """When its last change was indexed, seconds since the epoch."""
