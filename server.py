@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
-import secrets
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvicorn
@@ -18,14 +16,11 @@ from api.documents import documents_router
 from api.errors import add_error_handlers
 from api.health import health_router
 from api.playground import add_playground
-from api.service import Indexing, Service, background
-from backends import connect
+from api.service import Service, background, open_service
 from backends.phoenix import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
 from errors import SettingsError, UsageError
-from graph.builder import build_graph
-from indexer.manifest import Manifest
 from settings import Settings
 
 _SHUTDOWN_S = 5
@@ -53,24 +48,6 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-@contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Open every backend, and close them at the end."""
-    async with contextlib.AsyncExitStack() as stack:
-        backends = connect(settings)
-        stack.push_async_callback(backends.aclose)
-        await backends.store.prepare()
-        manifest = await Manifest.open(settings.data_dir)
-        stack.push_async_callback(manifest.aclose)
-        yield Service(
-            settings=settings,
-            backends=backends,
-            graph=build_graph(backends),
-            indexing=Indexing(backends, manifest),
-            token=secrets.token_urlsafe(32),
-        )
-
-
 async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
     """Serve until interrupted: index the roots in the background, answer at once.
 
@@ -84,7 +61,7 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         tracing = start_tracing(settings.phoenix)
-        stack.callback(tracing.shutdown)
+        stack.push_async_callback(tracing.aclose)
         service = await stack.enter_async_context(open_service(settings))
         if with_phoenix:
             phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)

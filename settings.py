@@ -4,10 +4,18 @@ Names are ``TANDEM_`` plus the field, ``__`` between levels: ``TANDEM_LLM__BASE_
 set, the embedded default runs. Every setting is explained in ``.env.example``.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from errors import SettingsError
@@ -62,6 +70,14 @@ class PhoenixSettings(BaseModel):
     endpoint: str = "http://127.0.0.1:6006"
     project: str = "tandem"
     retention_days: int = Field(30, ge=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        endpoint = value.strip().rstrip("/")
+        if endpoint and not re.match(r"https?://[^/?#]+", endpoint):
+            raise ValueError(f"{value!r} is no address like http://127.0.0.1:6006")
+        return endpoint
 
 
 class GradingSettings(BaseModel):

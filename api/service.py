@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backends import Backends
+from backends import Backends, connect
 from errors import TandemError
-from graph.builder import RagGraph
+from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from indexer.manifest import Manifest
 from indexer.sync import Progress, SyncReport, sync
@@ -85,22 +86,35 @@ class Service:
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
-        return run_context(self.settings)
-
-
-def run_context(settings: Settings) -> RagContext:
-    """The knobs of a run as the settings have them."""
-    return RagContext(
-        top_k=settings.top_k,
-        max_rewrites=settings.max_rewrites,
-        deadline_s=settings.deadline_s,
-    )
+        return RagContext.of(self.settings)
 
 
 @contextlib.asynccontextmanager
-async def background(coroutine_name: str, work: "asyncio.Task[None]") -> AsyncIterator[None]:
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Open every backend, and close them at the end.
+
+    Raises:
+        TandemError: the data folder or the store cannot be used.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        backends = connect(settings)
+        stack.push_async_callback(backends.aclose)
+        await backends.store.prepare()
+        manifest = await Manifest.open(settings.data_dir)
+        stack.push_async_callback(manifest.aclose)
+        yield Service(
+            settings=settings,
+            backends=backends,
+            graph=build_graph(backends),
+            indexing=Indexing(backends, manifest),
+            token=secrets.token_urlsafe(32),
+        )
+
+
+@contextlib.asynccontextmanager
+async def background(name: str, work: "asyncio.Task[None]") -> AsyncIterator[None]:
     """Hold a task for as long as the block runs, then cancel it and wait for its end."""
-    work.set_name(coroutine_name)
+    work.set_name(name)
     try:
         yield
     finally:

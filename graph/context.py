@@ -1,6 +1,10 @@
 """The knobs of one run: plain values, bounded, shown by Studio as its configuration panel."""
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from settings import Settings
 
 
 class RagContext(BaseModel):
@@ -15,3 +19,12 @@ class RagContext(BaseModel):
     deadline_s: float | None = Field(
         None, gt=0, description="Seconds after which no further search is begun; empty: none."
     )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The knobs as the settings have them."""
+        return cls(
+            top_k=settings.top_k,
+            max_rewrites=settings.max_rewrites,
+            deadline_s=settings.deadline_s,
+        )

@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from pydantic import ConfigDict
 
 from backends.reader import Passage
+from backends.tracing import record_documents
 from backends.vector_store import SearchMode, VectorStore
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
@@ -35,7 +36,9 @@ class PassageRetriever(BaseRetriever):
         k: int = 6,
         mode: SearchMode = "hybrid",
     ) -> list[Document]:
-        return await self.store.search(query, k=k, mode=mode)
+        documents = await self.store.search(query, k=k, mode=mode)
+        record_documents(run_manager.run_id, documents)
+        return documents
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun

@@ -1,0 +1,68 @@
+# The whole set-up is `make run` or `make test`: both need only Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.synced
+DATA ?= data
+
+.PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
+	bench-indexing bench-start lock help
+
+help: ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+run: $(STAMP) ## Start the service and Phoenix; answers from docs/ at http://127.0.0.1:8000.
+	@exec $(BIN)/tandem serve --phoenix
+
+test: $(STAMP) ## Run every test that needs no language model server.
+	$(BIN)/pytest -m "not vllm" $(ARGS)
+
+test-vllm: $(STAMP) ## Run the tests against a real vLLM on the CPU, in an environment of its own.
+	$(BIN)/pytest -m vllm tests/vllm $(ARGS)
+
+check: $(STAMP) ## Format, lint, types, unit tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit
+
+format: $(STAMP) ## Format the code and mend what the linter can mend.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-answers: $(STAMP) ## Answer quality of the extractive reader: DATA=folder with articles/, questions.jsonl.
+	@$(BIN)/python -m benchmarks.answers --data $(DATA)
+
+bench-store: $(STAMP) ## Embedded store against qdrant_client's local mode.
+	@$(BIN)/python -m benchmarks.edge_store
+
+bench-indexing: $(STAMP) ## Indexing end to end against the bare embedder: DATA=folder of files.
+	@$(BIN)/python -m benchmarks.indexing --data $(DATA)
+
+bench-start: $(STAMP) ## Time from `tandem ask` to its first words.
+	@$(BIN)/python -m benchmarks.cold_start
+
+bench-embedder: $(STAMP) ## Embedder against sentence-transformers: DATA=folder, PEER=python that has it.
+	@$(BIN)/python -m benchmarks.embedder --data $(DATA) --peer-python $(PEER)
+
+bench: bench-store bench-start ## The benchmarks that need no data and no other environment.
+
+lock: ## Compile requirements.lock anew.
+	$(UV) pip compile pyproject.toml --universal --all-extras --generate-hashes --quiet -o requirements.lock
+
+# uv: the one on the path, or else one of our own beside the environment.
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
+
+$(VENV)-uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Tandem needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=python3.12, say."; exit 1; }
+	$(PYTHON) -m venv $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+$(STAMP): requirements.lock pyproject.toml $(filter $(VENV)-uv/%,$(UV))
+	@test -d $(BIN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@echo "Installing Tandem's packages into $(VENV) ..."
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --compile-bytecode requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,268 @@
+"""``tandem``: the command line.
+
+Exit codes: 0 done, 1 not found (``ask``) or some files failed (``index``), 2 wrong usage,
+3 a backend does not answer, 4 the stored data do not fit, 130 interrupted.
+
+Heavy modules are imported inside the commands: ``tandem ask`` must show its first words within
+seconds of a cold start, and ``--help`` at once.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from errors import PathError, TandemError, UsageError
+from settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from backends.running_server import RunningServer
+    from terminal import SyncDisplay
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code; a user's mistake is a message, not a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = _settings(options)
+        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        code = asyncio.run(options.command(options, settings))
+    except TandemError as exc:
+        print(f"tandem: {exc}", file=sys.stderr)
+        code = exc.exit_code
+    except KeyboardInterrupt:
+        print("tandem: interrupted", file=sys.stderr)
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tandem",
+        description="Cited answers from your own documents, on your own machines.",
+        epilog="Settings are environment variables, explained in .env.example. Exit codes: 0 done, "
+        "1 not found or some files failed, 2 wrong usage, 3 a backend does not answer, "
+        "4 the stored data do not fit, 130 interrupted.",
+    )
+    parser.add_argument("--data-dir", type=Path, help="the data folder (TANDEM_DATA_DIR)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the service: page, playground, API")
+    serve.add_argument("--host", help="the address to listen on (TANDEM_HOST)")
+    serve.add_argument("--port", type=int, help="the port to listen on (TANDEM_PORT)")
+    serve.add_argument(
+        "--phoenix", action="store_true", help="start Arize Phoenix beside the service"
+    )
+    serve.set_defaults(command=_serve)
+
+    index = commands.add_parser("index", help="bring the index in line with files and folders")
+    index.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    index.add_argument("--json", action="store_true", help="print the report as JSON")
+    index.set_defaults(command=_index)
+
+    ask = commands.add_parser("ask", help="answer a question from the indexed documents")
+    ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    ask.set_defaults(command=_ask)
+
+    status = commands.add_parser("status", help="what is indexed, what failed, who answers")
+    status.add_argument("--json", action="store_true", help="print everything as JSON")
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The settings, with what was said on the command line in their place."""
+    settings = load_settings()
+    said = {
+        name: value
+        for name in ("data_dir", "host", "port")
+        if (value := getattr(options, name, None)) is not None
+    }
+    if not 1 <= said.get("port", 1) <= 65535:
+        raise UsageError(f"--port {said['port']}: a port is a number from 1 to 65535.")
+    return settings.model_copy(update=said)
+
+
+async def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    from server import serve
+
+    await serve(settings, with_phoenix=options.phoenix)
+    return 0
+
+
+async def _ask(options: argparse.Namespace, settings: Settings) -> int:
+    from graph.state import check_question
+
+    question = check_question(options.question)
+    server = _server(settings)
+    events = server.ask(question) if server else _ask_here(settings, question)
+    output: dict[str, Any] = {}
+    streamed = False
+    async with contextlib.aclosing(events):
+        async for name, data in events:
+            if name == "done":
+                output = data
+            elif name == "token" and not options.json:
+                streamed = True
+                print(data["text"], end="", flush=True)
+    if options.json:
+        print(json.dumps(output, ensure_ascii=False, indent=2))
+    else:
+        print("" if streamed else output["answer"])
+        _print_sources(output)
+    return 1 if output["status"] == "not_found" else 0
+
+
+async def _ask_here(settings: Settings, question: str) -> AsyncIterator[tuple[str, Any]]:
+    """Answer in this process, over the embedded store or a Qdrant server."""
+    with lean_imports():
+        from backends import connect
+        from backends.tracing import start_tracing
+        from graph.builder import build_graph
+        from graph.context import RagContext
+        from graph.events import run_events
+
+        backends = connect(settings)
+        graph = build_graph(backends)
+    tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
+    try:
+        await backends.store.prepare()
+        async for event in run_events(graph, question, RagContext.of(settings)):
+            yield event["event"], event["data"]
+    finally:
+        if tracing is not None:
+            await tracing.aclose()
+        await backends.aclose()
+
+
+@contextlib.contextmanager
+def lean_imports() -> Iterator[None]:
+    """Import with pydantic's ``defer_build`` on and the garbage collector off.
+
+    Building the validators of some thousand models that a command never uses is half of its
+    start-up time. pydantic builds them at first use instead; they behave the same.
+    """
+    from pydantic import BaseModel, ConfigDict
+
+    config, rebuild = BaseModel.model_config, BaseModel.__dict__["model_rebuild"]
+    gc.disable()
+    BaseModel.model_config = ConfigDict(defer_build=True)
+    BaseModel.model_rebuild = classmethod(lambda cls, **_: None)  # type: ignore[assignment, method-assign]  # qdrant_client rebuilds all its models on import
+    try:
+        yield
+    finally:
+        BaseModel.model_config = config
+        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # what it was
+        gc.enable()
+
+
+def _listens(endpoint: str) -> bool:
+    """Whether somebody is there: a command does not record traces for nobody."""
+    address = urlsplit(endpoint)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 80), 0.2):
+            return True
+    except OSError:
+        return False
+
+
+def _print_sources(output: dict[str, Any]) -> None:
+    for citation in {c["marker"]: c for c in output["citations"]}.values():
+        print(f"  [{citation['marker']}] {_place(citation)}")
+    if output["notice"]:
+        print(f"  {output['notice']}", file=sys.stderr)
+
+
+def _place(citation: dict[str, Any]) -> str:
+    """Where a citation stands: ``docs/design.md, lines 3-9: The graph``."""
+    place: str = citation["source"]
+    if citation["page"]:
+        place += f", page {citation['page']}"
+    elif citation["start_line"]:
+        place += f", lines {citation['start_line']}-{citation['end_line']}"
+    heading = citation["heading"] or citation["title"]
+    return f"{place}: {heading}" if heading else place
+
+
+async def _index(options: argparse.Namespace, settings: Settings) -> int:
+    from terminal import SyncDisplay
+
+    paths = [path.expanduser().absolute() for path in options.paths]
+    for path in paths:
+        if not path.exists():
+            raise PathError(f"{path} does not exist.")
+    server = _server(settings)
+    with SyncDisplay(quiet=options.json) as display:
+        if server is None:
+            report = await _index_here(settings, paths, display)
+        else:
+            report = await _index_through(server, paths, display)
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        display.print_report(report)
+    return 1 if report["failed"] else 0
+
+
+async def _index_here(
+    settings: Settings, paths: list[Path], display: "SyncDisplay"
+) -> dict[str, Any]:
+    from api.service import open_service
+
+    async with open_service(settings) as service:
+        return asdict(await service.indexing.run(paths, lambda p: display.update(asdict(p))))
+
+
+async def _index_through(
+    server: "RunningServer", paths: list[Path], display: "SyncDisplay"
+) -> dict[str, Any]:
+    report: dict[str, Any] = {}
+    async for name, data in server.sync(paths):
+        if name == "progress":
+            display.update(data)
+        else:
+            report = data
+    return report
+
+
+async def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from terminal import print_status
+
+    server = _server(settings)
+    status = await (server.status() if server else _status_here(settings))
+    if options.json:
+        print(json.dumps(status, ensure_ascii=False, indent=2))
+    else:
+        print_status(status, server.url if server else None)
+    return 0 if status["ready"] else 3
+
+
+async def _status_here(settings: Settings) -> dict[str, Any]:
+    from api.documents import index_status
+    from api.health import readiness
+    from api.service import open_service
+
+    async with open_service(settings) as service:
+        return {**await index_status(service), **await readiness(service)}
+
+
+def _server(settings: Settings) -> "RunningServer | None":
+    """The running server, if any; without its file nothing needs to be imported."""
+    if not (settings.data_dir / "server.json").exists():
+        return None
+    from backends.running_server import find_server
+
+    return find_server(settings.data_dir)

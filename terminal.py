@@ -1,0 +1,111 @@
+"""What the commands show: progress while indexing, reports, the status."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+)
+from rich.table import Table
+
+_SHOWN_PROBLEMS = 20
+
+
+class SyncDisplay:
+    """A progress line on the terminal's error output, and the report after it."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._errors = Console(stderr=True, quiet=quiet)
+        self._output = Console(highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("files  {task.fields[rate]}  {task.fields[left]}"),
+            console=self._errors,
+            transient=True,
+            disable=quiet,
+        )
+        self._task = self._progress.add_task("indexing", total=None, rate="", left="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, progress: dict[str, Any]) -> None:
+        """Show how far the sync is."""
+        left = progress["eta_s"]
+        self._progress.update(
+            self._task,
+            completed=progress["files_done"],
+            total=progress["files_total"],
+            rate=f"{progress['chunks_per_s']:.0f} chunks/s",
+            left="" if left is None else f"{_duration(left)} left",
+        )
+
+    def print_report(self, report: dict[str, Any]) -> None:
+        """The summary: what changed, and what failed and why."""
+        counts = ", ".join(
+            f"{report[name]:,} {name}"
+            for name in ("added", "changed", "moved", "deleted", "unchanged")
+            if report[name]
+        )
+        self._output.print(
+            f"{counts or 'nothing to index'} in {_duration(report['seconds'])}: "
+            f"{report['chunks_embedded']:,} chunks embedded, {report['chunks_reused']:,} reused"
+        )
+        for name, problems in (("failed", report["failed"]), ("skipped", report["skipped"])):
+            if problems:
+                self._output.print(f"{len(problems):,} {name}:")
+                _print_problems(self._output, problems)
+
+
+def print_status(status: dict[str, Any], url: str | None) -> None:
+    """What is indexed, how each backend does, and what failed."""
+    output = Console(highlight=False, soft_wrap=True)
+    documents = status["documents"]
+    failed = [document for document in documents if document["state"] == "failed"]
+    output.print(f"server: {url or 'not running; read from the data folder'}")
+    output.print(
+        f"index: {len(documents) - len(failed):,} documents, {status['points']:,} passages, "
+        f"{len(failed):,} failed"
+    )
+    if status["syncing"]:
+        output.print(f"syncing: {status['syncing']['files_done']:,} files done")
+    if status["error"]:
+        output.print(f"last sync stopped: {escape(status['error'])}")
+    table = Table(box=None, show_header=False)
+    for name, state in status["backends"].items():
+        answer = f"{state['latency_ms']} ms" if state["ok"] else escape(state["reason"])
+        table.add_row(name.replace("_", " "), "ok" if state["ok"] else "down", answer)
+    output.print(table)
+    _print_problems(output, failed)
+
+
+def _print_problems(output: Console, problems: list[dict[str, Any]]) -> None:
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        output.print(f"  {escape(problem['source'])}: {escape(problem['reason'])}")
+    if len(problems) > _SHOWN_PROBLEMS:
+        output.print(f"  and {len(problems) - _SHOWN_PROBLEMS:,} more: `tandem status --json`")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
