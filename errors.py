@@ -9,12 +9,14 @@
     │   ├── EmbeddingsUnavailable
     │   ├── VectorStoreUnavailable
     │   ├── LanguageModelUnavailable
+    │   │   └── PromptTooLong      fewer passages may fit
     │   ├── PhoenixUnavailable
     │   └── StoreLocked            another process holds the embedded store
     ├── DataError                  what is stored does not fit or is damaged    exit 4, HTTP 500
     │   ├── StoreDamaged
     │   ├── FingerprintMismatch    the index was made by another embedding model
     │   └── EmbeddingMismatch      a backend returned vectors that cannot be used
+    │       └── TextTooLong        a text has more tokens than the model reads
     └── ParsingError               one file cannot be read; the others go on
 
 Backends translate their vendors' errors into these (``raise ... from exc``), entry points
@@ -85,6 +87,12 @@ class LanguageModelUnavailable(UnavailableError):
     code = "language_model_unavailable"
 
 
+class PromptTooLong(LanguageModelUnavailable):
+    """The prompt does not fit the model's context; one with fewer passages may."""
+
+    code = "prompt_too_long"
+
+
 class PhoenixUnavailable(UnavailableError):
     """Phoenix cannot be started. Never raised because traces cannot be delivered."""
 
@@ -120,6 +128,17 @@ class EmbeddingMismatch(DataError):
     """An embedding backend returned too few, too short or non-finite vectors."""
 
     code = "embedding_mismatch"
+
+
+class TextTooLong(EmbeddingMismatch):
+    """A text has more tokens than the embedding model reads; none is ever truncated."""
+
+    code = "text_too_long"
+
+    def __init__(self, message: str, *, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+        """The text's place, from 0, in the list that was to be embedded."""
 
 
 class ParsingError(TandemError):

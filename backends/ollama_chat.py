@@ -1,0 +1,197 @@
+"""An Ollama server. Only ``LanguageModel`` imports this, once a server is used."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import httpx
+import ollama
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_ollama import ChatOllama
+from langgraph.constants import TAG_NOSTREAM
+
+from backends.chat_server import (
+    Message,
+    ModelNotServed,
+    ServedModel,
+    ServerBusy,
+    displayed,
+    shortened,
+)
+from backends.replies import chosen, visible_chunks, without_thinking
+from errors import LanguageModelUnavailable
+from settings import LanguageModelSettings
+
+# Ollama cuts a prompt silently at its own default, far below what the model can take: ask for a
+# window of our own. A larger one costs memory on the server for every request.
+CONTEXT_TOKENS = 8192
+# A choice such as "yes" in quotes, as Ollama's grammar has it.
+_CHOICE_TOKENS = 8
+_UNHEARD: Any = {"tags": [TAG_NOSTREAM]}
+
+
+class _VisibleChat(ChatOllama):
+    """Streams readable text only, and fails where the stream ends without a reason."""
+
+    async def _astream(
+        self, *args: Any, silent_on: str = "", **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        chunks: Any = super()._astream(*args, **kwargs)
+        async with aclosing(visible_chunks(chunks, silent_on=silent_on)) as visible:
+            async for chunk in visible:
+                yield chunk
+
+
+class OllamaServer:
+    """One Ollama server at ``base_url`` (``http://host:11434``; an ending ``/v1`` is ignored)."""
+
+    def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
+        self._settings = settings
+        self._address = base_url.rstrip("/").removesuffix("/v1")
+        self._url = displayed(self._address)
+        self._connection: dict[str, Any] = {
+            "timeout": httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
+        }
+        if settings.api_key:
+            key = settings.api_key.get_secret_value()
+            self._connection["headers"] = {"Authorization": f"Bearer {key}"}
+        self._client = ollama.AsyncClient(self._address, **self._connection)
+        self._discovery = asyncio.Lock()
+        self._found: tuple[ServedModel, ChatOllama] | None = None
+
+    async def served(self) -> ServedModel:
+        """The configured model, or the first that is pulled."""
+        return (await self._discover())[0]
+
+    def forget(self) -> None:
+        """Ask for the model again next time."""
+        self._found = None
+
+    async def choose(
+        self, messages: Sequence[Message], choices: Sequence[str]
+    ) -> dict[str, float] | None:
+        """Ollama's grammar makes the reply one of the choices; it is certain, or unreadable."""
+        reply = await self._invoke(
+            messages, _CHOICE_TOKENS, format={"type": "string", "enum": list(choices)}
+        )
+        choice = chosen(reply, choices)
+        return {other: float(other == choice) for other in choices} if choice else None
+
+    async def complete(self, messages: Sequence[Message], max_tokens: int) -> str:
+        """The whole reply, without thinking."""
+        return without_thinking(await self._invoke(messages, max_tokens))
+
+    async def stream(
+        self, messages: Sequence[Message], max_tokens: int, silent_on: str
+    ) -> AsyncGenerator[str]:
+        """The reply's visible text, piece by piece; closing it ends the server's work."""
+        served, chat = await self._discover()
+        chunks: Any = chat.astream(
+            list(messages), options=_options(served, max_tokens), silent_on=silent_on
+        )
+        with self._translated():
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if chunk.text:
+                        yield chunk.text
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        clients: list[Any] = [self._client]
+        if self._found is not None:
+            # ChatOllama opens a client of its own and has no method to close it.
+            clients.append(self._found[1]._async_client)
+        for client in clients:
+            await client.close()
+
+    async def _invoke(self, messages: Sequence[Message], max_tokens: int, **request: Any) -> str:
+        """One whole reply: never turned into a stream, whoever listens."""
+        served, chat = await self._discover()
+        with self._translated():
+            reply = await chat.ainvoke(
+                list(messages),
+                _UNHEARD,
+                stream=False,
+                reasoning=False,
+                options=_options(served, max_tokens),
+                **request,
+            )
+        return reply.text
+
+    async def _discover(self) -> tuple[ServedModel, ChatOllama]:
+        async with self._discovery:
+            if self._found is None:
+                with self._translated():
+                    name = self._settings.model or await self._first_pulled()
+                    shown = await self._client.show(name)
+                window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
+                chat = _VisibleChat(
+                    model=name, base_url=self._address, client_kwargs=dict(self._connection)
+                )
+                self._found = ServedModel(name, min(window, CONTEXT_TOKENS)), chat
+            return self._found
+
+    async def _first_pulled(self) -> str:
+        pulled = [model.model for model in (await self._client.list()).models if model.model]
+        if not pulled:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self._url} has no model: run `ollama pull MODEL` there."
+            )
+        return pulled[0]
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The library's errors as ours."""
+        try:
+            yield
+        except ollama.ResponseError as exc:
+            raise self._refusal(exc) from exc
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self._url} did not answer in time: it may be loading the model. "
+                "Try again, or raise TANDEM_LLM__TIMEOUT_S."
+            ) from exc
+        except (ConnectionError, httpx.ConnectError) as exc:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self._url} cannot be reached: check that it runs and that "
+                "TANDEM_LLM__BASE_URLS is right."
+            ) from exc
+        except httpx.HTTPError as exc:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self._url} stopped in the middle of its reply: {shortened(exc)}"
+            ) from exc
+        except (TypeError, KeyError, AttributeError, ValueError) as exc:
+            # What the libraries raise on a reply that is not Ollama's.
+            raise LanguageModelUnavailable(
+                f"{self._url} does not answer like Ollama ({shortened(exc)}): check "
+                "TANDEM_LLM__BASE_URLS and TANDEM_LLM__PROVIDER."
+            ) from exc
+
+    def _refusal(self, exc: ollama.ResponseError) -> LanguageModelUnavailable:
+        """What a status code means here."""
+        said = shortened(exc.error)
+        if exc.status_code in (401, 403):
+            return LanguageModelUnavailable(
+                f"Ollama at {self._url} refuses the API key: set TANDEM_LLM__API_KEY."
+            )
+        if exc.status_code == 404:
+            return ModelNotServed(
+                f"Ollama at {self._url} does not have the model ({said}): run "
+                f"`ollama pull {self._settings.model or 'MODEL'}` there."
+            )
+        if exc.status_code == 429 or exc.status_code >= 500:
+            return ServerBusy(
+                f"Ollama at {self._url} cannot take the request now ({said}). Try again."
+            )
+        return LanguageModelUnavailable(f"Ollama at {self._url} refused the request: {said}")
+
+
+def _options(served: ServedModel, max_tokens: int) -> dict[str, Any]:
+    return {"temperature": 0.0, "num_ctx": served.max_tokens, "num_predict": max_tokens}
+
+
+def _context_length(information: dict[str, Any]) -> int | None:
+    """The longest context the model was made for, in tokens."""
+    lengths = [value for key, value in information.items() if key.endswith(".context_length")]
+    return int(lengths[0]) if lengths else None
