@@ -1,0 +1,173 @@
+"""Spans of every run, sent to Phoenix, never at a request's expense.
+
+Requests only append to a bounded queue; one thread delivers. With an empty endpoint nothing is
+imported, installed or recorded.
+
+OpenTelemetry and openinference are imported inside the functions that need them: with tracing off
+they cost nothing, and a command line has to start quickly.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from settings import PhoenixSettings
+
+if TYPE_CHECKING:
+    import httpx
+    from langchain_core.documents import Document
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from backends.phoenix_exporter import PhoenixExporter
+
+_QUEUE_SIZE = 2048
+"""Spans that may wait: about 150 runs. A full queue drops its oldest."""
+_BATCH_SIZE = 128
+_SEND_EVERY_MS = 1000
+_MAX_ATTRIBUTES = 10_000
+"""OpenTelemetry's default of 128 would cut the documents of a wide search."""
+
+_active: "Tracing | None" = None
+"""LangChain is instrumented for a whole process, so there is at most one."""
+
+
+class Tracing:
+    """The tracing of this process, from ``start_tracing``. Whoever starts it, shuts it down."""
+
+    def __init__(
+        self,
+        provider: "TracerProvider | None" = None,
+        exporter: "PhoenixExporter | None" = None,
+    ) -> None:
+        self._provider = provider
+        self._exporter = exporter
+
+    @property
+    def enabled(self) -> bool:
+        """Whether runs are recorded."""
+        return self._provider is not None
+
+    def shutdown(self, timeout_s: float = 2.0) -> None:
+        """Stop recording, and deliver what waits for at most ``timeout_s`` seconds. Blocks."""
+        provider, exporter = self._provider, self._exporter
+        if provider is None or exporter is None:
+            return
+        self._provider = self._exporter = None
+        _uninstrument()
+        exporter.hurry(timeout_s)
+        # The provider would wait 30 s for a peer that hangs; the process need not.
+        thread = threading.Thread(target=provider.shutdown, name="tracing-shutdown", daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+
+    async def aclose(self, timeout_s: float = 2.0) -> None:
+        """``shutdown`` without blocking the event loop."""
+        await asyncio.to_thread(self.shutdown, timeout_s)
+
+
+def start_tracing(
+    settings: PhoenixSettings, *, transport: "httpx.BaseTransport | None" = None
+) -> Tracing:
+    """Record every LangChain and LangGraph run from now on; no I/O happens here.
+
+    While tracing is on, another call returns the same ``Tracing`` and changes nothing.
+
+    Args:
+        settings: an empty endpoint gives a ``Tracing`` that is not enabled.
+        transport: what carries the requests to Phoenix, for tests.
+    """
+    global _active
+    if _active is not None:
+        return _active
+    if not settings.endpoint:
+        return Tracing()
+
+    from backends.phoenix_exporter import PhoenixExporter
+
+    exporter = PhoenixExporter(settings.endpoint, transport=transport)
+    provider = _provider(settings.project, exporter)
+    _instrument(provider)
+    _active = Tracing(provider, exporter)
+    return _active
+
+
+def current_trace_id() -> str | None:
+    """The trace that the running node belongs to, 32 hexadecimal digits; None outside of one."""
+    if _active is None:
+        return None
+    from openinference.instrumentation.langchain import get_current_span
+    from opentelemetry import trace
+
+    context = (get_current_span() or trace.get_current_span()).get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def record_documents(run_id: UUID, documents: Sequence["Document"]) -> None:
+    """Give a retriever's span the ids and scores of its documents, by which Phoenix joins.
+
+    To be called by the retriever with its ``run_manager.run_id`` before it returns: openinference
+    adds text and metadata after that, and ends the span. A document's score is its metadata's
+    ``score``. Attributes: https://arize-ai.github.io/openinference/spec/semantic_conventions.html.
+    """
+    if _active is None:
+        return
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    span = LangChainInstrumentor().get_span(run_id)
+    if span is None:
+        return
+    for position, document in enumerate(documents):
+        prefix = f"retrieval.documents.{position}.document"
+        if document.id is not None:
+            span.set_attribute(f"{prefix}.id", document.id)
+        if (score := document.metadata.get("score")) is not None:
+            span.set_attribute(f"{prefix}.score", float(score))
+
+
+def _provider(project: str, exporter: "PhoenixExporter") -> "TracerProvider":
+    """A provider of our own. Every argument is given, so that no OTEL_ variable changes it."""
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+    # It warns of a full queue again and again; the exporter has warned of the reason.
+    logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
+    provider = TracerProvider(
+        resource=Resource({"service.name": "tandem", "openinference.project.name": project}),
+        sampler=ALWAYS_ON,
+        span_limits=SpanLimits(max_attributes=_MAX_ATTRIBUTES, max_span_attributes=_MAX_ATTRIBUTES),
+        shutdown_on_exit=False,  # its exit hook would wait 30 s
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            exporter,
+            max_queue_size=_QUEUE_SIZE,
+            schedule_delay_millis=_SEND_EVERY_MS,
+            max_export_batch_size=_BATCH_SIZE,
+            export_timeout_millis=1,  # required, and ignored by OpenTelemetry
+        )
+    )
+    return provider
+
+
+def _instrument(provider: "TracerProvider") -> None:
+    from langchain_core.callbacks import BaseCallbackManager
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    LangChainInstrumentor().instrument(tracer_provider=provider)
+    # LangChain would hop to a thread of the event loop's shared pool for every event, each token
+    # included: slower than the work itself, and a wait whenever that pool is busy.
+    for handler in BaseCallbackManager([]).handlers:
+        handler.run_inline = True
+
+
+def _uninstrument() -> None:
+    global _active
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    LangChainInstrumentor().uninstrument()
+    _active = None
