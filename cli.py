@@ -129,7 +129,7 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
 async def _ask_here(settings: Settings, question: str) -> AsyncIterator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with lean_imports():
-        from backends import connect
+        from backends.connections import connect
         from backends.tracing import start_tracing
         from graph.builder import build_graph
         from graph.context import RagContext

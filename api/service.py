@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backends import Backends, connect
+from backends.connections import Backends, connect
 from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext

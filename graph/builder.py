@@ -6,7 +6,7 @@ from functools import partial
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from backends import Backends
+from backends.connections import Backends
 from backends.reader import Reader
 from graph.context import RagContext
 from graph.routing import route_after_grading, route_after_rewriting

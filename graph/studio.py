@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 
-from backends import Backends, connect
+from backends.connections import Backends, connect
 from graph.builder import RagGraph, build_graph
 from settings import load_settings
 

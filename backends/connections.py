@@ -1,0 +1,50 @@
+"""Every backend that the settings name, opened together and closed together."""
+
+from dataclasses import dataclass
+
+from backends.embeddings import EmbeddingModel, create_embeddings
+from backends.extractive import ExtractiveReader
+from backends.language_model import LanguageModel, create_language_model
+from backends.sparse import Bm25Sparse
+from backends.vector_store import VectorStore, open_vector_store
+from settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a running Tandem talks to. Made by ``connect``; whoever makes it closes it."""
+
+    settings: Settings
+    embeddings: EmbeddingModel
+    sparse: Bm25Sparse
+    store: VectorStore
+    extractive: ExtractiveReader
+    language_model: LanguageModel | None
+
+    async def aclose(self) -> None:
+        """Give back sockets, threads and the embedded store's lock."""
+        if self.language_model is not None:
+            await self.language_model.aclose()
+        await self.store.aclose()
+        await self.embeddings.aclose()
+
+
+def connect(settings: Settings) -> Backends:
+    """Every backend that the settings name.
+
+    Servers are not contacted yet, so one that is down delays and fails nothing here; the
+    embedded store is opened, which takes its lock.
+
+    Raises:
+        StoreLocked: another process holds the embedded store.
+        StoreDamaged: the data folder cannot be read.
+    """
+    embeddings = create_embeddings(settings.embeddings)
+    return Backends(
+        settings=settings,
+        embeddings=embeddings,
+        sparse=Bm25Sparse(),
+        store=open_vector_store(settings, embeddings),
+        extractive=ExtractiveReader(embeddings),
+        language_model=create_language_model(settings.llm),
+    )
