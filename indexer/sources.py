@@ -1,0 +1,145 @@
+"""The files of a folder that are worth indexing, found by name and ``stat`` alone.
+
+No file is opened here but ignore files, so walking a large unchanged tree costs little more than
+``os.scandir``, and a FIFO, socket or device can do no harm.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from errors import PathError
+from indexer.ignoring import IgnoreRules
+from indexer.suffixes import NOT_TEXT, SKIPPED_FOLDERS
+
+
+class SourceFile(NamedTuple):
+    """A regular file below a root, as it was when its folder was listed."""
+
+    location: str
+    """The absolute path, as the operating system takes it; a ``Path`` costs as much as a stat."""
+    root: Path
+    source: str
+    """``{root.name}/{path below the root}`` with ``/``; always valid UTF-8."""
+    size: int
+    """In bytes."""
+    mtime_ns: int
+    inode: int
+
+    @property
+    def path(self) -> Path:
+        """The file's absolute path."""
+        return Path(self.location)
+
+
+class SkippedFile(NamedTuple):
+    """A file or folder that is left out although its owner might expect it in the index."""
+
+    path: Path
+    source: str
+    reason: str
+
+
+class _Walk(NamedTuple):
+    root: Path
+    max_bytes: int
+
+
+def discover(root: Path, *, max_bytes: int, below: str = "") -> Iterator[SourceFile | SkippedFile]:
+    """Every file of ``root`` to be indexed, folder by folder, in the order of their names.
+
+    Hidden files and folders, what ``.gitignore`` and ``.tandemignore`` name (at every level from
+    the root down; the latter wins), folders of tools, and suffixes that never hold text are left
+    out silently. Symbolic links are not followed: what they point to is found where it is.
+
+    Args:
+        root: a folder; a file stands for its folder with ``below`` naming it.
+        max_bytes: larger files are skipped with a reason.
+        below: the file or folder inside the root to restrict the walk to, with ``/``.
+
+    Raises:
+        PathError: the root, or what is below it, does not exist or cannot be looked at.
+    """
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow the user's links
+    try:
+        if not below and not root.is_dir():
+            root, below = root.parent, root.name
+        found = (root / below).stat()
+    except OSError as exc:
+        raise PathError(f"{str(root / below)!r} cannot be read: {exc.strerror}.") from exc
+    walk = _Walk(root, max_bytes)
+    if stat.S_ISDIR(found.st_mode):
+        return _files(walk, below)
+    # Named by the user: no ignore rule applies.
+    return iter([_judge(walk, str(root / below), f"{root.name}/{below}", found)])
+
+
+def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
+    """Depth first, with a stack of its own: folders may nest deeper than Python's recursion."""
+    prefix = f"{walk.root.name}/{below}/" if below else f"{walk.root.name}/"
+    pending = [(str(walk.root / below), prefix, _rules_above(walk.root, below))]
+    while pending:
+        folder, prefix, above = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=attrgetter("name"))
+        except FileNotFoundError:
+            continue  # deleted since its parent was listed
+        except OSError as exc:
+            reason = f"the folder cannot be listed: {exc.strerror}"
+            yield SkippedFile(Path(folder), _readable(prefix.rstrip("/")), reason)
+            continue
+        rules = IgnoreRules.read(folder, prefix, above, {entry.name for entry in listed})
+        folders = []
+        for entry in listed:
+            if _is_left_out(entry, prefix, rules):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{prefix}{entry.name}/", rules))
+                continue
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue  # deleted since the folder was listed
+            yield _judge(walk, entry.path, prefix + entry.name, found)
+        pending += reversed(folders)
+
+
+def _rules_above(root: Path, below: str) -> IgnoreRules | None:
+    """The rules that the folders from the root down to ``below`` lay down, itself left out."""
+    rules: IgnoreRules | None = None
+    folder, prefix = root, f"{root.name}/"
+    for part in Path(below).parts:
+        rules = IgnoreRules.read(str(folder), prefix, rules)
+        folder, prefix = folder / part, f"{prefix}{part}/"
+    return rules
+
+
+def _is_left_out(entry: os.DirEntry[str], prefix: str, rules: IgnoreRules | None) -> bool:
+    name = entry.name
+    if name[0] == "." or entry.is_symlink():
+        return True
+    if entry.is_dir(follow_symlinks=False):
+        return name in SKIPPED_FOLDERS or (rules is not None and rules.ignore(f"{prefix}{name}/"))
+    suffix = name[name.rfind(".") :].lower()
+    return suffix in NOT_TEXT or (rules is not None and rules.ignore(prefix + name))
+
+
+def _judge(walk: _Walk, path: str, source: str, found: os.stat_result) -> SourceFile | SkippedFile:
+    size = found.st_size
+    if stat.S_ISREG(found.st_mode) and size <= walk.max_bytes:
+        return SourceFile(path, walk.root, _readable(source), size, found.st_mtime_ns, found.st_ino)
+    reason = "it is not a regular file"
+    if stat.S_ISREG(found.st_mode):
+        reason = f"it has {size:,} bytes; TANDEM_MAX_FILE_BYTES allows {walk.max_bytes:,}"
+    return SkippedFile(Path(path), _readable(source), reason)
+
+
+def _readable(source: str) -> str:
+    """A name that is not UTF-8 with its odd bytes spelled out: sources travel as JSON."""
+    if source.isascii():
+        return source
+    return os.fsencode(source).decode("utf-8", "backslashreplace")
