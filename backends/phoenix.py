@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ _LOOK_EVERY_S = 0.25
 _PROBE_TIMEOUT_S = 2.0
 _SETTLING_S = 2.0
 """A Phoenix whose service was just killed still answers about this long."""
+
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception): |ERROR:\s+\[Errno")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class PhoenixProcess:
     def log(self) -> Path:
         """What the child says, since its last start."""
         return self._log
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None where a Phoenix was found, or none runs."""
+        return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
         """Begin in the background and return at once."""
@@ -181,7 +189,7 @@ class PhoenixProcess:
 
     def _ended(self, process: asyncio.subprocess.Process) -> PhoenixUnavailable:
         return PhoenixUnavailable(
-            f"Phoenix ended with code {process.returncode}: {_last_line(self._log)} "
+            f"Phoenix ended with code {process.returncode}: {_reason(self._log)} "
             f"(its log: {self._log})"
         )
 
@@ -225,13 +233,15 @@ def _environment(
     return {k: v for k, v in inherited.items() if not k.startswith(foreign)} | ours
 
 
-def _last_line(log: Path) -> str:
-    """The last thing it said: of a traceback, the error."""
-    with contextlib.suppress(OSError):
-        lines = log.read_bytes()[-8192:].decode(errors="replace").split("\n")
-        if said := [line.strip() for line in lines if line.strip()]:
-            return said[-1][:300]
-    return "it said nothing"
+def _reason(log: Path) -> str:
+    """The error it ended with: the last exception in its log, else the last thing it said."""
+    try:
+        lines = log.read_bytes()[-16384:].decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if _EXCEPTION.match(line)]
+    return (errors or said or ["it said nothing"])[-1][:300]
 
 
 async def _end(process: asyncio.subprocess.Process, timeout_s: float) -> None:

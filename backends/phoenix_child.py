@@ -4,7 +4,6 @@ A program of its own: ``python -P phoenix_child.py PARENT_PID``. Imports nothing
 that it starts from any folder.
 """
 
-import functools
 import os
 import signal
 import sys
@@ -33,9 +32,14 @@ def serve() -> None:
     from phoenix.server import app
     from phoenix.server.main import main
 
-    # It would listen on all interfaces, whatever PHOENIX_HOST says; traces come over HTTP. Should
-    # the name move, this fails rather than open that port.
-    vars(app)["GrpcServer"] = functools.partial(vars(app)["GrpcServer"], disabled=True)
+    # That port would be open on all interfaces, whatever PHOENIX_HOST says; traces come over
+    # HTTP. Should the name move, this fails rather than open it.
+    grpc_server = vars(app)["GrpcServer"]
+
+    def disabled(*args: object, **kwargs: object) -> object:
+        return grpc_server(*args, **kwargs | {"disabled": True})
+
+    vars(app)["GrpcServer"] = disabled
     sys.argv = ["phoenix", "serve"]
     main()
 
