@@ -1,0 +1,196 @@
+"""One embedded collection on disk: a Qdrant Edge shard and the description kept beside it.
+
+    <folder>/collection.json    vectors, metadata, and which files the shard had when last flushed
+    <folder>/shard/             what the engine writes
+
+The engine opens a shard whose id tracker or segments are gone without complaint and with fewer
+points, so the description lists the files that must be there. It also dies of SIGBUS when the disk
+is full (it writes through memory maps), so free space is checked before anything is written.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from backends.edge_errors import damaged, engine_errors, folder_errors, require_space
+from errors import StoreDamaged, VectorStoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+FLUSH_EVERY_POINTS = 10_000
+"""Bounds the write-ahead log, and with it the time to reopen after a kill."""
+_FORMAT = 1
+_COMES_AND_GOES = {"flags_a.dat", "flags_b.dat", "tracker_journal.dat"}
+"""Files that the engine creates and drops between two flushes."""
+
+
+class Shard:
+    """An open shard, as thread-safe as the engine. Whoever opens it closes it."""
+
+    def __init__(self, folder: Path, engine: edge.EdgeShard, description: dict[str, Any]) -> None:
+        self.folder = folder
+        self.description = description
+        """What was given to ``create``, with the changes made by ``describe``."""
+        self._engine = engine
+        self._unflushed = 0
+
+    @classmethod
+    def create(cls, folder: Path, config: edge.EdgeConfig, description: dict[str, Any]) -> "Shard":
+        """A new, empty shard: after a kill it is there completely, or not at all.
+
+        Raises:
+            SettingsError: the folder cannot be written.
+            VectorStoreUnavailable: the disk is full.
+        """
+        building = folder.with_name(f".{folder.name}.{os.getpid()}")
+        with folder_errors(folder):
+            shutil.rmtree(building, ignore_errors=True)
+            (building / "shard").mkdir(parents=True)
+            try:
+                require_space(building)
+                with engine_errors(folder):
+                    engine = edge.EdgeShard.create(str(building / "shard"), config)
+                    engine.flush()
+                    engine.close()
+                _write(building, description, _files(building))
+                building.rename(folder)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Shard":
+        """Open what ``create`` made.
+
+        Raises:
+            StoreLocked: another process, or another handle in this one, has it open.
+            StoreDamaged: files are missing, cut short or unreadable.
+            SettingsError: the folder cannot be read.
+            VectorStoreUnavailable: the disk is full.
+        """
+        with folder_errors(folder):
+            require_space(folder)
+            _read(folder)
+            with engine_errors(folder):
+                engine = edge.EdgeShard.load(str(folder / "shard"))
+            try:
+                # Read again under the engine's lock: now nobody else writes.
+                description, files = _read(folder)
+                _require_files(folder, files)
+            except StoreDamaged:
+                engine.close()
+                raise
+        return cls(folder, engine, description)
+
+    @contextlib.contextmanager
+    def engine(self) -> Iterator[edge.EdgeShard]:
+        """The engine, its errors translated."""
+        with engine_errors(self.folder):
+            yield self._engine
+
+    def update(self, operation: edge.UpdateOperation, points: int) -> None:
+        """Apply a change to about that many points. On return it survives a kill."""
+        with folder_errors(self.folder):
+            require_space(self.folder)
+        with self.engine() as engine:
+            engine.update(operation)
+        self._unflushed += points
+        if self._unflushed >= FLUSH_EVERY_POINTS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write out what so far is only in the log, and note the files that make it up."""
+        with self.engine() as engine:
+            engine.flush()
+        self._unflushed = 0
+        self._save()
+
+    def optimize(self) -> bool:
+        """Merge segments and build the HNSW graph; blocks for seconds. False: nothing to do."""
+        try:
+            require_space(self.folder, _size(self.folder))
+        except VectorStoreUnavailable as exc:
+            logger.warning("The index is not optimised, searches stay exact and slower. %s", exc)
+            return False
+        with folder_errors(self.folder):
+            # Segments are replaced now: after a kill in the middle the old list would be wrong.
+            _write(self.folder, self.description, {})
+        with self.engine() as engine:
+            changed = bool(engine.optimize())
+        self.flush()
+        return changed
+
+    def describe(self, **changes: Any) -> None:
+        """Change entries of the description."""
+        self.description = {**self.description, **changes}
+        self.flush()
+
+    def close(self) -> None:
+        """Flush and release the lock."""
+        try:
+            if self._unflushed:
+                self.flush()
+        finally:
+            with self.engine() as engine:
+                engine.close()
+
+    def _save(self) -> None:
+        with folder_errors(self.folder):
+            _write(self.folder, self.description, _files(self.folder))
+
+
+def _write(folder: Path, description: dict[str, Any], files: dict[str, int]) -> None:
+    """Replace the description in one step."""
+    new = folder / "collection.json.new"
+    with new.open("w", encoding="utf-8") as file:
+        json.dump({"format": _FORMAT, **description, "files": files}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / "collection.json")
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The description and the sizes of the files that must be there."""
+    try:
+        content = json.loads((folder / "collection.json").read_bytes())
+        version, files = content.pop("format"), content.pop("files")
+        content["vectors"], content["sparse_vectors"], content["metadata"]
+    except FileNotFoundError as exc:
+        raise damaged(folder, "collection.json is missing") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise damaged(folder, "collection.json cannot be read") from exc
+    if version != _FORMAT:
+        raise damaged(folder, f"its format is {version}, this version reads {_FORMAT}")
+    return content, files
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The least size in bytes of each lasting file of the segments, by path below the folder."""
+    return {
+        # JSON files are rewritten, the others only grow.
+        path.relative_to(folder).as_posix(): 1 if path.suffix == ".json" else path.stat().st_size
+        for path in sorted(folder.glob("shard/segments/*/**/*"))
+        if path.is_file() and path.name not in _COMES_AND_GOES
+    }
+
+
+def _require_files(folder: Path, files: dict[str, int]) -> None:
+    """Files go away when segments are replaced, which only ``optimize`` does."""
+    for name, size in files.items():
+        try:
+            found = (folder / name).stat().st_size
+        except FileNotFoundError as exc:
+            raise damaged(folder, f"{name} is missing") from exc
+        if found < size:
+            raise damaged(folder, f"{name} is cut short: {found} bytes of {size}")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

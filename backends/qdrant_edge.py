@@ -1,0 +1,267 @@
+"""Qdrant inside this process: the methods of ``QdrantClient`` that we and LangChain use.
+
+The engine is Qdrant Edge, the Rust core of the server. What the methods take and return is
+``qdrant_client``'s, so that a vector store need not know where its vectors live. What only a
+server can do raises UsageError.
+"""
+
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+from qdrant_client import models
+from qdrant_client.http.models import QueryResponse  # `models` has another of that name
+
+from backends import edge_models as to
+from backends.edge_config import describe, to_collection_info, to_config, to_schema
+from backends.edge_errors import folder_errors, refuse_given, to_id, unsupported
+from backends.edge_filters import to_filter
+from backends.edge_shard import Shard
+from errors import SettingsError, UsageError
+
+_DONE = models.UpdateStatus.COMPLETED
+
+
+class EdgeClient:
+    """Collections in the folders below ``folder``, each opened when first used.
+
+    Every method may raise StoreLocked (another process has the collection open), StoreDamaged,
+    SettingsError (the folder cannot be used) and VectorStoreUnavailable (the disk is full).
+    Calls block; they may come from several threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[str, Shard] = {}
+        self._lock = threading.Lock()
+
+    def collection_exists(self, collection_name: str) -> bool:
+        """Whether there is such a collection, whole or damaged."""
+        folder = self._path(collection_name)
+        with folder_errors(folder):
+            return folder.exists() and any(folder.iterdir())
+
+    def open_collection(self, collection_name: str) -> None:
+        """Take the lock now rather than at the first use."""
+        self._shard(collection_name)
+
+    def create_collection(
+        self,
+        collection_name: str,
+        vectors_config: Mapping[str, models.VectorParams] | None = None,
+        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> bool:
+        """Make a collection of named vectors, and open it."""
+        if self.collection_exists(collection_name):
+            raise UsageError(f"The collection {collection_name!r} exists already.")
+        if isinstance(vectors_config, models.VectorParams):
+            raise unsupported("unnamed vectors")
+        vectors, sparse = vectors_config or {}, sparse_vectors_config or {}
+        with self._lock:
+            self._shards[collection_name] = Shard.create(
+                self._path(collection_name),
+                to_config(vectors, sparse),
+                describe(vectors, sparse, metadata),
+            )
+        return True
+
+    def update_collection(self, collection_name: str, metadata: dict[str, Any]) -> bool:
+        """Merge entries into the collection's metadata."""
+        shard = self._shard(collection_name)
+        shard.describe(metadata={**(shard.description["metadata"] or {}), **metadata})
+        return True
+
+    def get_collection(self, collection_name: str) -> models.CollectionInfo:
+        """Sizes, vectors and metadata, in the shape of Qdrant's 1.16."""
+        shard = self._shard(collection_name)
+        with shard.engine() as engine:
+            info = engine.info()
+            points = engine.count(edge.CountRequest(exact=True))
+        return to_collection_info(shard.description, info, points)
+
+    def delete_collection(self, collection_name: str) -> bool:
+        """Remove the collection with everything in it; False when there is none."""
+        if not self.collection_exists(collection_name):
+            return False
+        shard = self._shard(collection_name)
+        gone = shard.folder.with_name(f".{shard.folder.name}.deleted")
+        with self._lock, folder_errors(shard.folder):
+            shutil.rmtree(gone, ignore_errors=True)
+            self._shards.pop(collection_name).close()
+            shard.folder.rename(gone)
+            shutil.rmtree(gone)
+        return True
+
+    def create_payload_index(
+        self,
+        collection_name: str,
+        field_name: str,
+        field_schema: models.PayloadSchemaType | models.KeywordIndexParams,
+        wait: bool = True,
+    ) -> models.UpdateResult:
+        """Index a payload field by its type; of the parameters, ``is_tenant`` is understood."""
+        return self._update(
+            collection_name,
+            edge.UpdateOperation.create_field_index(field_name, to_schema(field_schema)),
+        )
+
+    def upsert(
+        self,
+        collection_name: str,
+        points: Sequence[models.PointStruct],
+        wait: bool = True,
+    ) -> models.UpdateResult:
+        """Store points, replacing those of the same id. On return they survive a kill."""
+        return self._update(
+            collection_name,
+            edge.UpdateOperation.upsert_points([to.to_point(point) for point in points]),
+            len(points),
+        )
+
+    def delete(
+        self, collection_name: str, points_selector: Any, wait: bool = True
+    ) -> models.UpdateResult:
+        """Delete points by ids or by a filter."""
+        ids, where = to.to_selection(points_selector)
+        if where is not None:
+            return self._update(
+                collection_name, edge.UpdateOperation.delete_points_by_filter(where)
+            )
+        return self._update(collection_name, edge.UpdateOperation.delete_points(ids), len(ids))
+
+    def set_payload(
+        self,
+        collection_name: str,
+        payload: dict[str, Any],
+        points: Any,
+        key: str | None = None,
+        wait: bool = True,
+    ) -> models.UpdateResult:
+        """Merge entries into the payload of points given by ids or by a filter."""
+        ids, where = to.to_selection(points)
+        if where is not None:
+            operation = edge.UpdateOperation.set_payload_by_filter(where, payload, key)
+        else:
+            operation = edge.UpdateOperation.set_payload(ids, payload, key)
+        return self._update(collection_name, operation)
+
+    def query_points(
+        self,
+        collection_name: str,
+        query: Any = None,
+        using: str | None = None,
+        prefetch: models.Prefetch | list[models.Prefetch] | None = None,
+        query_filter: models.Filter | None = None,
+        search_params: models.SearchParams | None = None,
+        limit: int = 10,
+        offset: int | None = None,
+        with_payload: Any = True,
+        with_vectors: bool | Sequence[str] = False,
+        score_threshold: float | None = None,
+        lookup_from: None = None,
+        consistency: Any = None,
+        shard_key_selector: None = None,
+        timeout: int | None = None,
+    ) -> QueryResponse:
+        """The best points. ``consistency`` and ``timeout`` mean nothing within one process."""
+        refuse_given("a query", lookup_from=lookup_from, shard_key_selector=shard_key_selector)
+        request = edge.QueryRequest(
+            limit=limit,
+            offset=offset,
+            query=to.to_query(query, using),
+            prefetches=to.to_prefetches(prefetch),
+            filter=to_filter(query_filter),
+            params=to.to_params(search_params),
+            score_threshold=score_threshold,
+            with_payload=to.to_payload_selector(with_payload),
+            with_vector=to.to_vector_selector(with_vectors),
+        )
+        with self._shard(collection_name).engine() as engine:
+            return QueryResponse(points=to.from_scored(engine.query(request)))
+
+    def retrieve(
+        self,
+        collection_name: str,
+        ids: Sequence[Any],
+        with_payload: Any = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> list[models.Record]:
+        """Points by id; those that do not exist are left out."""
+        with self._shard(collection_name).engine() as engine:
+            return to.from_records(
+                engine.retrieve(
+                    [to_id(id_) for id_ in ids],
+                    to.to_payload_selector(with_payload),
+                    to.to_vector_selector(with_vectors),
+                )
+            )
+
+    def scroll(
+        self,
+        collection_name: str,
+        scroll_filter: models.Filter | None = None,
+        limit: int = 10,
+        order_by: None = None,
+        offset: Any = None,
+        with_payload: Any = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> tuple[list[models.Record], int | str | None]:
+        """A page of points in the order of their ids, and where the next page starts."""
+        refuse_given("scrolling", order_by=order_by)
+        request = edge.ScrollRequest(
+            offset=to_id(offset),
+            limit=limit,
+            filter=to_filter(scroll_filter),
+            with_payload=to.to_payload_selector(with_payload),
+            with_vector=to.to_vector_selector(with_vectors),
+        )
+        with self._shard(collection_name).engine() as engine:
+            records, following = engine.scroll(request)
+        return to.from_records(records), None if following is None else to.from_id(following)
+
+    def count(
+        self,
+        collection_name: str,
+        count_filter: models.Filter | None = None,
+        exact: bool = True,
+    ) -> models.CountResult:
+        """How many points there are."""
+        request = edge.CountRequest(exact=exact, filter=to_filter(count_filter))
+        with self._shard(collection_name).engine() as engine:
+            return models.CountResult(count=engine.count(request))
+
+    def optimize(self, collection_name: str) -> bool:
+        """Build the HNSW graph and merge segments; blocks for seconds. False: nothing to do."""
+        return self._shard(collection_name).optimize()
+
+    def close(self) -> None:
+        """Flush and release every collection."""
+        with self._lock:
+            while self._shards:
+                self._shards.popitem()[1].close()
+
+    def _update(
+        self, collection_name: str, operation: edge.UpdateOperation, points: int = 1
+    ) -> models.UpdateResult:
+        self._shard(collection_name).update(operation, points)
+        return models.UpdateResult(status=_DONE)
+
+    def _shard(self, collection_name: str) -> Shard:
+        with self._lock:
+            if collection_name not in self._shards:
+                if not self.collection_exists(collection_name):
+                    raise UsageError(f"There is no collection {collection_name!r}.")
+                self._shards[collection_name] = Shard.open(self._path(collection_name))
+            return self._shards[collection_name]
+
+    def _path(self, collection_name: str) -> Path:
+        if Path(collection_name).name != collection_name or collection_name.startswith("."):
+            raise SettingsError(
+                f"{collection_name!r} cannot be the name of an embedded collection: it becomes a "
+                "folder's name. Change TANDEM_QDRANT__COLLECTION."
+            )
+        return self._folder / collection_name

@@ -1,0 +1,327 @@
+"""Passages as points in Qdrant, on a server or inside this process, through one code path.
+
+The collection is laid out as ``langchain_qdrant`` expects, so that its stock ``QdrantVectorStore``
+reads it too. This subclass adds what that class lacks: calls that do not block the event loop, a
+hybrid search whose arms fetch more than they return, vectors checked before they are stored, and
+errors that say what to do.
+"""
+
+import asyncio
+import logging
+import math
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
+from langchain_qdrant.sparse_embeddings import SparseVector
+from qdrant_client import QdrantClient, models
+
+from backends.embeddings import EmbeddingModel
+from backends.qdrant_edge import EdgeClient
+from backends.qdrant_errors import server_errors, without_secrets
+from backends.sparse import Bm25Sparse
+from backends.vector_collection import DENSE, SPARSE, prepare_collection
+from errors import EmbeddingMismatch
+from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Mode = Literal["hybrid", "dense", "sparse"]
+
+FUSION = models.RrfQuery(rrf=models.Rrf())
+"""How the two arms of a hybrid search become one ranking: reciprocal rank fusion."""
+EDGE_SEARCH = models.SearchParams(hnsw_ef=512)
+"""The engine's default beam finds too few of the nearest once the HNSW graph is built."""
+OPTIMIZE_FROM_POINTS = 20_000
+"""Below, exact search takes a few milliseconds and is not worth building a graph for."""
+_WRITE_BATCH = 256
+_READ_BATCH = 1000
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A passage as it is stored."""
+
+    id: str
+    """A UUID."""
+    text: str
+    metadata: dict[str, Any]
+    """JSON values."""
+    dense: list[float]
+    sparse: SparseVector
+
+
+class VectorStore(QdrantVectorStore):
+    """One collection of passages. Whoever opens it closes it.
+
+    Every call may raise VectorStoreUnavailable (the server does not answer, or the disk is full),
+    StoreLocked or StoreDamaged. ``delete`` and ``search`` are coroutines here, unlike LangChain's.
+    """
+
+    def __init__(
+        self,
+        client: QdrantClient | EdgeClient,
+        collection_name: str,
+        embedding: EmbeddingModel,
+        sparse_embedding: SparseEmbeddings,
+        *,
+        place: str,
+        fusion: models.RrfQuery | models.FusionQuery = FUSION,
+    ) -> None:
+        super().__init__(
+            # The methods that LangChain calls are those that EdgeClient has.
+            client=cast(QdrantClient, client),
+            collection_name=collection_name,
+            embedding=embedding,
+            sparse_embedding=sparse_embedding,
+            retrieval_mode=RetrievalMode.HYBRID,
+            vector_name=DENSE,
+            sparse_vector_name=SPARSE,
+            # Both would call the embedding model and the server.
+            validate_embeddings=False,
+            validate_collection_config=False,
+        )
+        self.place = place
+        """Where the vectors are, for messages."""
+        self._model = embedding
+        self._fusion = fusion
+        self._edge = client if isinstance(client, EdgeClient) else None
+        self._params = EDGE_SEARCH if self._edge else None
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="vectors")
+
+    async def prepare(self) -> None:
+        """Create the collection when it is missing; check that it fits the embedding model.
+
+        Raises:
+            FingerprintMismatch: it was made with another model, or not by Tandem.
+            EmbeddingsUnavailable: the embedding model cannot be asked.
+        """
+        fingerprint = await self._model.fingerprint()
+        await self._run(prepare_collection, self.client, self.collection_name, fingerprint)
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        """Store points, replacing those of the same id. On return they survive a kill.
+
+        Raises:
+            EmbeddingMismatch: a vector cannot be stored; then none of these points is.
+        """
+        if points:
+            dimension = (await self._model.fingerprint()).dimension
+            _require_vectors(points, dimension)
+        for batch in _batches(points, _WRITE_BATCH):
+            await self._run(self._upsert, batch)
+
+    def _upsert(self, points: Sequence[Point]) -> None:
+        self.client.upsert(self.collection_name, [_struct(point) for point in points], wait=True)
+
+    async def delete(self, ids: Sequence[str]) -> None:  # type: ignore[override]  # see the class
+        """Remove points; ids that do not exist are no error."""
+        for batch in _batches(ids, _READ_BATCH):
+            await self._run(self.client.delete, self.collection_name, list(batch), wait=True)
+
+    async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
+        """LangChain's way to delete; without ids nothing is deleted."""
+        await self.delete(ids or [])
+        return True
+
+    async def vectors(self, ids: Sequence[str]) -> dict[str, tuple[list[float], SparseVector]]:
+        """What is stored for these ids, to be stored again; unknown ids are left out."""
+        found: dict[str, tuple[list[float], SparseVector]] = {}
+        for batch in _batches(ids, _READ_BATCH):
+            records = await self._run(
+                self.client.retrieve,
+                self.collection_name,
+                list(batch),
+                with_payload=False,
+                with_vectors=True,
+            )
+            found.update((str(record.id), _vectors(record.vector)) for record in records)
+        return found
+
+    async def search(  # type: ignore[override]  # see the class
+        self,
+        query: str,
+        *,
+        k: int,
+        where: models.Filter | None = None,
+        mode: Mode = "hybrid",
+    ) -> list[Document]:
+        """The ``k`` best passages, best first, each with its id and ``score`` in the metadata.
+
+        Scores compare within one search only. ``sparse`` needs no embedding model.
+
+        Raises:
+            EmbeddingsUnavailable: the embedding model does not answer.
+        """
+        dense = None if mode == "sparse" else await self._model.aembed_query(query)
+        sparse = None if mode == "dense" else self.sparse_embeddings.embed_query(query)
+        request = self._request(dense, sparse, k=k, where=where)
+        if request is None:
+            return []
+        response = await self._run(self.client.query_points, self.collection_name, **request)
+        return [_document(point) for point in response.points]
+
+    def _request(
+        self,
+        dense: list[float] | None,
+        sparse: SparseVector | None,
+        *,
+        k: int,
+        where: models.Filter | None,
+    ) -> dict[str, Any] | None:
+        """The arguments of ``query_points``; None when there is nothing to search with."""
+        arms: list[dict[str, Any]] = []
+        if dense is not None:
+            arms.append({"query": dense, "using": DENSE})
+        if sparse is not None and sparse.indices:  # a query without words has no sparse arm
+            vector = models.SparseVector(indices=sparse.indices, values=sparse.values)
+            arms.append({"query": vector, "using": SPARSE})
+        if not arms:
+            return None
+        if len(arms) == 1:
+            return {**arms[0], "limit": k, "query_filter": where, "search_params": self._params}
+        # Wider than k, so that a passage good in both arms beats one at the top of a single arm.
+        limit = max(4 * k, 50)
+        prefetch = [
+            models.Prefetch(**arm, limit=limit, filter=where, params=self._params) for arm in arms
+        ]
+        return {"prefetch": prefetch, "query": self._fusion, "limit": k}
+
+    async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """LangChain's way to search, for its retrievers; takes ``filter``."""
+        return await self.search(query, k=k, where=kwargs.get("filter"))
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """LangChain's way to search, with scores."""
+        documents = await self.asimilarity_search(query, k, **kwargs)
+        return [(document, document.metadata["score"]) for document in documents]
+
+    async def scroll(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Id and metadata of every point, in the order of the ids."""
+        offset: Any = None
+        while True:
+            records, offset = await self._run(
+                self.client.scroll,
+                self.collection_name,
+                limit=_READ_BATCH,
+                offset=offset,
+                with_payload=models.PayloadSelectorInclude(include=[self.METADATA_KEY]),
+            )
+            for record in records:
+                yield str(record.id), (record.payload or {}).get(self.METADATA_KEY) or {}
+            if offset is None:
+                return
+
+    async def count(self) -> int:
+        """How many points are stored."""
+        result = await self._run(self.client.count, self.collection_name, exact=True)
+        return result.count
+
+    async def optimize(self) -> None:
+        """After a large sync: build the HNSW graph. A server does this on its own."""
+        if self._edge is not None and await self.count() >= OPTIMIZE_FROM_POINTS:
+            await self._run(self._edge.optimize, self.collection_name)
+
+    async def aclose(self) -> None:
+        """Release the connection, or the embedded store's lock, and the threads."""
+        try:
+            await self._run(self.client.close)
+        finally:
+            self._executor.shutdown(wait=False)
+
+    async def _run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Make a blocking call in a thread, its errors translated."""
+        loop = asyncio.get_running_loop()
+        with server_errors(self.place):
+            return await loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
+
+
+def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorStore:
+    """The configured store. A server is not contacted yet; an embedded collection is opened.
+
+    Raises:
+        StoreLocked: another process holds the embedded store.
+        StoreDamaged: the data folder cannot be read.
+        SettingsError: the data folder cannot be used.
+    """
+    name = settings.qdrant.collection
+    if settings.qdrant.url is not None:
+        place = without_secrets(settings.qdrant.url)
+        return VectorStore(_connect(settings), name, embeddings, Bm25Sparse(), place=place)
+    folder = settings.data_dir / "qdrant"
+    client = EdgeClient(folder)
+    if client.collection_exists(name):
+        client.open_collection(name)
+    return VectorStore(client, name, embeddings, Bm25Sparse(), place=str(folder))
+
+
+def _connect(settings: Settings) -> QdrantClient:
+    key = settings.qdrant.api_key
+    with warnings.catch_warnings():
+        # "Api key is used with an insecure connection": said once, below, in the log.
+        warnings.simplefilter("ignore", UserWarning)
+        client = QdrantClient(
+            url=settings.qdrant.url,
+            api_key=key.get_secret_value() if key else None,
+            prefer_grpc=settings.qdrant.prefer_grpc,
+            timeout=math.ceil(settings.qdrant.timeout_s),
+            check_compatibility=False,  # would contact the server
+        )
+    if key and not str(settings.qdrant.url).startswith("https:"):
+        logger.warning("The Qdrant API key travels unencrypted: use an https URL outside a LAN.")
+    return client
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _struct(point: Point) -> models.PointStruct:
+    vectors: dict[str, Any] = {DENSE: point.dense}
+    if point.sparse.indices:
+        vectors[SPARSE] = models.SparseVector(
+            indices=point.sparse.indices, values=point.sparse.values
+        )
+    payload = {"page_content": point.text, "metadata": point.metadata}
+    return models.PointStruct(id=point.id, vector=vectors, payload=payload)
+
+
+def _vectors(stored: Any) -> tuple[list[float], SparseVector]:
+    sparse = stored.get(SPARSE) or SparseVector(indices=[], values=[])
+    return stored[DENSE], SparseVector(indices=sparse.indices, values=sparse.values)
+
+
+def _document(point: models.ScoredPoint) -> Document:
+    payload = point.payload or {}
+    metadata = {**(payload.get("metadata") or {}), "score": point.score}
+    return Document(
+        id=str(point.id), page_content=payload.get("page_content", ""), metadata=metadata
+    )
+
+
+def _require_vectors(points: Sequence[Point], dimension: int) -> None:
+    for point in points:
+        if len(point.dense) != dimension:
+            raise EmbeddingMismatch(
+                f"The vector of {point.metadata.get('source', point.id)!r} has "
+                f"{len(point.dense)} dimensions, the collection {dimension}. The embedding model "
+                "has changed: run `tandem reindex`."
+            )
+        sparse = point.sparse
+        if len(sparse.indices) != len(sparse.values):
+            raise EmbeddingMismatch(f"The sparse vector of {point.id!r} is uneven.")
+        if not (np.isfinite(point.dense).all() and np.isfinite(sparse.values).all()):
+            raise EmbeddingMismatch(
+                f"The vector of {point.metadata.get('source', point.id)!r} holds NaN or infinity. "
+                "Nothing of this batch was stored; restart the embedding model and index again."
+            )
