@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from indexer import schema
 from indexer.database import Database, ProcessLock
@@ -32,6 +32,13 @@ class Manifest:
             data_dir / "sync.lock",
             f"Another process is indexing into {data_dir}. Wait until it is done, or stop it.",
         )
+
+    @classmethod
+    async def open(cls, data_dir: Path) -> Self:
+        """A manifest that is open already: problems with its file show here."""
+        manifest = cls(data_dir)
+        await manifest.count()
+        return manifest
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Held by whoever changes the index. Raises StoreLocked where another process does."""
@@ -70,6 +77,10 @@ class Manifest:
         return await self._database.read(
             lambda db: [FileRecord(*row) for row in db.execute(schema.FILES, which)]
         )
+
+    async def documents(self) -> list[FileRecord]:
+        """Every file of every root, for people."""
+        return [file for root in await self.roots() for file in await self.files(root.path)]
 
     async def intend(self, files: Sequence[FilePoints]) -> None:
         """Says that these points are about to be written, and others of these files deleted.

@@ -34,6 +34,18 @@ class FileRecord(NamedTuple):
     """What made the chunks: another recipe makes the file due again."""
     indexed_at: float
 
+    def as_dict(self) -> dict[str, str | int | float]:
+        """What people and programs are told about it."""
+        return {
+            "source": self.source,
+            "root": self.root,
+            "path": self.path,
+            "state": self.state,
+            "reason": self.reason,
+            "size": self.size,
+            "indexed_at": self.indexed_at,
+        }
+
 
 class PointRecord(NamedTuple):
     """A chunk in the store, in the order of its document."""

@@ -1,0 +1,283 @@
+"""Files to points: read, fill, embed and write as four tasks joined by bounded queues.
+
+Reading and cutting run ahead of the embedder, storing runs behind it, so that it never waits for
+either. Chunks of many files share a window, and a large file spans several; at most a handful of
+windows exist at a time, whatever the size of the corpus.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from langchain_qdrant.sparse_embeddings import SparseVector
+
+from backends.embeddings import weighted_mean
+from backends.vector_store import Point
+from errors import EmbeddingsUnavailable, TextTooLong, VectorStoreUnavailable
+from indexer.manifest import Manifest
+from indexer.progress import Meter
+from indexer.reading import Reading
+from indexer.records import FileRecord
+from indexer.windows import Document, Window
+
+T = TypeVar("T")
+
+_READ_AHEAD = 3
+_FIRST_WINDOW = 64  # small, so that the embedder starts soon
+_WINDOW = 256
+_UNDER_WAY = 6
+"""Windows between being filled and being stored: what they hold cannot be looked up yet."""
+
+
+class Store(Protocol):
+    """What writing needs of a vector store."""
+
+    async def upsert(self, points: Sequence[Point]) -> None: ...
+    async def delete(self, ids: Sequence[str]) -> None: ...
+    async def vectors(self, ids: Sequence[str]) -> dict[str, tuple[list[float], SparseVector]]: ...
+
+
+class Embedder(Protocol):
+    """What writing needs of an embedding model."""
+
+    async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]: ...
+
+
+class KeywordEncoder(Protocol):
+    """What writing needs of BM25; blocking."""
+
+    def embed_documents(self, texts: list[str]) -> list[SparseVector]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a pipeline works with."""
+
+    store: Store
+    embeddings: Embedder
+    sparse: KeywordEncoder
+    manifest: Manifest
+    meter: Meter
+    on_done: Callable[[Reading], None]
+    """Told of each file once the store holds all of it, or once there is nothing to store."""
+    retry_delays_s: Sequence[float]
+    """Waits between attempts at a backend that does not answer; then its error is raised."""
+
+
+class Pipeline:
+    """One sync's way from files to points."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._with = parts
+        self._stopping = asyncio.Event()
+        self.chunks_embedded = 0
+        """Texts for which the model was asked."""
+        self.chunks_reused = 0
+        """Chunks of new and changed files that did without."""
+        self.chunks_written = 0
+        """Points upserted."""
+
+    async def run(self, files: Iterable[Callable[[], Reading]]) -> None:
+        """Reads each file (blocking calls) and stores it; it is committed when it is complete.
+
+        Raises:
+            EmbeddingsUnavailable, VectorStoreUnavailable: after the last attempt.
+            EmbeddingMismatch: the model returned vectors that do not fit the texts.
+        """
+        readings: asyncio.Queue[Reading | None] = asyncio.Queue(_READ_AHEAD)
+        filled: asyncio.Queue[Window | None] = asyncio.Queue(1)
+        embedded: asyncio.Queue[Window | None] = asyncio.Queue(1)
+        try:
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._read(files, readings))
+                stages.create_task(self._fill(readings, filled))
+                stages.create_task(self._embed(filled, embedded))
+                stages.create_task(self._write(embedded))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None  # the others were stopped because of it
+
+    async def delete(self, files: Sequence[FileRecord]) -> None:
+        """Removes files from the store, then from the manifest."""
+        manifest = self._with.manifest
+        for start in range(0, len(files), _WINDOW):
+            some = files[start : start + _WINDOW]
+            await manifest.intend([(file, ()) for file in some])
+            held = await manifest.points(some)
+            await self._delete_points([point.id for points in held for point in points])
+            await manifest.remove(some)
+
+    # the stages
+
+    async def _read(
+        self, files: Iterable[Callable[[], Reading]], readings: asyncio.Queue[Reading | None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
+        ahead: deque[Awaitable[Reading]] = deque()
+        try:
+            for file in files:
+                ahead.append(loop.run_in_executor(readers, file))
+                if len(ahead) >= _READ_AHEAD:
+                    await readings.put(await ahead.popleft())
+            while ahead:
+                await readings.put(await ahead.popleft())
+            await readings.put(None)
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
+
+    async def _fill(
+        self, readings: asyncio.Queue[Reading | None], filled: asyncio.Queue[Window | None]
+    ) -> None:
+        window = Window(_FIRST_WINDOW)
+        while (reading := await readings.get()) is not None:
+            if reading.outcome in ("same", "gone"):
+                self._count_done(reading)
+                continue
+            document = await self._document(reading)
+            self.chunks_reused += len(reading.drafts)
+            rest = window.take(document, document.due)
+            while window.room <= 0:
+                await self._reuse(window)
+                await filled.put(window)
+                window = Window(_WINDOW)
+                if rest:
+                    rest = window.take(document, rest)
+        if window.parts:
+            await self._reuse(window)
+            await filled.put(window)
+        await filled.put(None)
+
+    async def _embed(
+        self, filled: asyncio.Queue[Window | None], embedded: asyncio.Queue[Window | None]
+    ) -> None:
+        recent: deque[dict[str, list[float]]] = deque(maxlen=_UNDER_WAY)
+        while (window := await filled.get()) is not None:
+            for vectors in recent:
+                known = vectors.keys() & window.missing().keys()
+                window.vectors.update({key: vectors[key] for key in known})
+            if texts := window.missing():
+                vectors_of = await self._vectors(list(texts.values()))
+                fresh = dict(zip(texts, vectors_of, strict=True))
+                window.vectors.update(fresh)
+                recent.append(fresh)
+                self.chunks_embedded += len(fresh)
+                self.chunks_reused -= len(fresh)
+            await embedded.put(window)
+        await embedded.put(None)
+
+    async def _write(self, embedded: asyncio.Queue[Window | None]) -> None:
+        while (window := await embedded.get()) is not None:
+            await self._finish(asyncio.create_task(self._store(window)))
+
+    # their steps
+
+    async def _document(self, reading: Reading) -> Document:
+        if reading.outcome == "new":
+            return Document.of(reading, [])
+        (held,) = await self._with.manifest.points([reading.record])
+        return Document.of(reading, held)
+
+    async def _reuse(self, window: Window) -> None:
+        """Takes over the vectors of texts that the store already holds somewhere."""
+        if missing := window.missing():
+            holders = await self._with.manifest.holders(list(missing))
+            ids = list(holders.values())
+            stored = await self._patiently(lambda: self._with.store.vectors(ids)) if ids else {}
+            for content_hash, point in holders.items():
+                if point in stored:
+                    window.vectors[content_hash] = stored[point][0]
+
+    async def _vectors(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector a text. One that the model finds too long after all is embedded in halves.
+
+        Only a server can find that: its tokenizer is not at hand, so its tokens were estimated.
+        """
+        try:
+            return await self._patiently(lambda: self._with.embeddings.aembed_documents(texts))
+        except TextTooLong as exc:
+            text = texts[exc.position]
+            if len(text) < 2:
+                raise
+            before, after = texts[: exc.position], texts[exc.position + 1 :]
+            half = len(text) // 2
+            vectors = await self._vectors([*before, text[:half], text[half:], *after])
+            halves = vectors[exc.position : exc.position + 2]
+            mean = weighted_mean(halves, [half, len(text) - half])
+            return [*vectors[: exc.position], mean, *vectors[exc.position + 2 :]]
+
+    async def _store(self, window: Window) -> None:
+        """Intends, upserts, deletes what is stale, commits: in this order a crash loses nothing."""
+        manifest, store = self._with.manifest, self._with.store
+        await manifest.intend(
+            [
+                (document.reading.record, [draft.point for draft in drafts])
+                for document, drafts in window.parts
+                if drafts or document.stale
+            ]
+        )
+        if points := await asyncio.to_thread(self._points, window):
+            await self._patiently(lambda: store.upsert(points))
+        await self._delete_points([point for done in window.finished for point in done.stale])
+        await manifest.commit(
+            [
+                (
+                    document.reading.record._replace(indexed_at=time.time()),
+                    [draft.point for draft in document.reading.drafts],
+                )
+                for document in window.finished
+            ]
+        )
+        self.chunks_written += len(points)
+        self._with.meter.count_chunks(len(points))
+        for document in window.finished:
+            self._count_done(document.reading)
+
+    def _points(self, window: Window) -> list[Point]:
+        drafts = list(window.drafts())
+        sparse = self._with.sparse.embed_documents([draft.keywords for draft in drafts])
+        return [
+            Point(
+                id=draft.point.id,
+                text=draft.text,
+                metadata=draft.metadata,
+                dense=window.vectors[draft.point.content_hash],
+                sparse=keywords,
+            )
+            for draft, keywords in zip(drafts, sparse, strict=True)
+        ]
+
+    async def _delete_points(self, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _WINDOW):
+            some = ids[start : start + _WINDOW]
+            await self._patiently(lambda some=some: self._with.store.delete(some))  # type: ignore[misc]  # mypy cannot type a default of a lambda
+
+    def _count_done(self, reading: Reading) -> None:
+        self._with.meter.count_file(reading.record.source, reading.record.size)
+        self._with.on_done(reading)
+
+    async def _finish(self, task: asyncio.Task[None]) -> None:
+        """Waits for a task, and when cancelled still lets it come to its end."""
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._stopping.set()
+            with contextlib.suppress(EmbeddingsUnavailable, VectorStoreUnavailable):
+                await task
+            raise
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The attempt, repeated after each delay while the backend does not answer."""
+        for delay in self._with.retry_delays_s:
+            try:
+                return await attempt()
+            except (EmbeddingsUnavailable, VectorStoreUnavailable):
+                if self._stopping.is_set():
+                    raise
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+        return await attempt()

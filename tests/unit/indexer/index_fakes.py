@@ -1,0 +1,157 @@
+"""Stand-ins for what the indexer talks to: vectors in a dict, embeddings by hash."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_qdrant.sparse_embeddings import SparseVector
+
+from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
+from backends.sparse import Bm25Sparse
+from backends.vector_store import Point, VectorStore
+from indexer.manifest import Manifest
+from indexer.progress import Progress, SyncReport
+from indexer.sync import sync
+
+
+class Killed(Exception):  # noqa: N818 - it stands for the end of a process
+    """The process ended here."""
+
+
+class MemoryStore:
+    """Points in a dict. With a ``fuse`` the process "ends" around the n-th write."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, Point] = {}
+        self.upserted: list[str] = []
+        self.optimized = 0
+        self.fuse: int | None = None
+        self.failures: list[Exception] = []
+
+    async def prepare(self) -> None:
+        await asyncio.sleep(0)
+
+    async def upsert(self, points: Sequence[Point]) -> None:
+        await self._step()
+        self.points.update({point.id: point for point in points})
+        self.upserted += [point.id for point in points]
+        await self._step()
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        await self._step()
+        for point in ids:
+            self.points.pop(point, None)
+        await self._step()
+
+    async def vectors(self, ids: Sequence[str]) -> dict[str, tuple[list[float], SparseVector]]:
+        await asyncio.sleep(0)
+        held = (self.points[point] for point in ids if point in self.points)
+        return {point.id: (point.dense, point.sparse) for point in held}
+
+    async def scroll(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        for point in list(self.points.values()):
+            await asyncio.sleep(0)
+            yield point.id, point.metadata
+
+    async def count(self) -> int:
+        return len(self.points)
+
+    async def optimize(self) -> None:
+        self.optimized += 1
+
+    async def _step(self) -> None:
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                raise Killed
+
+
+class HashEmbeddings:
+    """Equal texts have equal vectors; what was embedded is remembered."""
+
+    name = "hash"
+    max_tokens = 64
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+        self.failures: list[Exception] = []
+        self.busy = asyncio.Event()
+        self.gate: asyncio.Event | None = None
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) + 2 for text in texts]
+
+    async def fingerprint(self) -> EmbeddingFingerprint:
+        return EmbeddingFingerprint("hash", "", 4, "|")
+
+    async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        self.busy.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.embedded += texts
+        return [_vector(text) for text in texts]
+
+
+def _vector(text: str) -> list[float]:
+    return [byte / 255 for byte in hashlib.blake2b(text.encode(), digest_size=4).digest()]
+
+
+@dataclass
+class Index:
+    """A data folder with its backends, as one process would have them."""
+
+    data_dir: Path
+    store: MemoryStore
+    embeddings: HashEmbeddings
+    manifest: Manifest
+
+    async def sync(self, *paths: Path, **more: Any) -> SyncReport:
+        return await sync(
+            paths,
+            store=cast(VectorStore, self.store),
+            embeddings=cast(EmbeddingModel, self.embeddings),
+            sparse=Bm25Sparse(),
+            manifest=self.manifest,
+            max_file_bytes=more.pop("max_file_bytes", 1_000_000),
+            retry_delays_s=more.pop("retry_delays_s", (0.0, 0.0)),
+            **more,
+        )
+
+    async def restart(self) -> None:
+        """A new process over the same data."""
+        await self.manifest.aclose()
+        self.manifest = Manifest(self.data_dir)
+        self.store.fuse = None
+
+    def sources(self) -> set[str]:
+        return {point.metadata["source"] for point in self.store.points.values()}
+
+    def texts(self, source: str) -> list[str]:
+        held = [p for p in self.store.points.values() if p.metadata["source"] == source]
+        return [p.text for p in sorted(held, key=lambda point: point.metadata["position"])]
+
+
+def new_index(data_dir: Path) -> Index:
+    return Index(data_dir, MemoryStore(), HashEmbeddings(), Manifest(data_dir))
+
+
+async def from_scratch(data_dir: Path, *paths: Path) -> dict[str, Point]:
+    """What an index that has seen nothing else holds of these paths."""
+    index = new_index(data_dir)
+    try:
+        await index.sync(*paths)
+    finally:
+        await index.manifest.aclose()
+    return index.store.points
+
+
+def ignore_progress(_: Progress) -> None:
+    """For syncs whose progress nobody looks at."""
