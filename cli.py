@@ -15,7 +15,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if output["status"] == "not_found" else 0
 
 
-async def _ask_here(settings: Settings, question: str) -> AsyncIterator[tuple[str, Any]]:
+async def _ask_here(settings: Settings, question: str) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with lean_imports():
         from backends.connections import connect

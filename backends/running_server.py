@@ -7,7 +7,7 @@ address and a token, readable by its user alone, in the data folder.
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class RunningServer:
             ready = await client.get("/readyz")
         return {**documents.json(), **ready.json()}
 
-    async def ask(self, question: str) -> AsyncIterator[tuple[str, Any]]:
+    async def ask(self, question: str) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a run: name and data."""
         async for event in self._events("/ask", {"question": question}):
             yield event
 
-    async def sync(self, paths: list[Path]) -> AsyncIterator[tuple[str, Any]]:
+    async def sync(self, paths: list[Path]) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a sync: name and data."""
         body = {"paths": [str(path) for path in paths]}
         async for event in self._events("/documents/sync", body):
@@ -63,7 +63,7 @@ class RunningServer:
             trust_env=False,
         )
 
-    async def _events(self, path: str, body: dict[str, Any]) -> AsyncIterator[tuple[str, Any]]:
+    async def _events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[tuple[str, Any]]:
         try:
             async with self._client() as client, client.stream("POST", path, json=body) as answer:
                 if answer.is_error:

@@ -65,23 +65,22 @@ class LanguageModelReader:
     async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
         """The probability that each passage helps, in one round of one-token requests.
 
-        None for all with the strategy ``off``, for a passage whose reply cannot be read, and for
-        the last ones where the model's context does not hold all of them.
+        None for all with the strategy ``off``, and for a passage whose reply cannot be read.
+        Passages beyond the model's context are graded each alone.
         """
         if self._strategy == "off" or not passages:
             return [None] * len(passages)
         limit = await self._model.prompt_tokens()
-        if self._strategy == "pointwise":
-            return await self._grade_pointwise(question, passages, limit)
-        shown = fitting(question, passages, limit)
-        numbers = range(1, len(shown) + 1)
+        shown = fitting(question, passages, limit) if self._strategy == "shared_prefix" else []
+        prompts = [grading_prompt(question, shown, n) for n in range(1, len(shown) + 1)]
         try:
-            grades = await _together(
-                [self._judge(grading_prompt(question, shown, number)) for number in numbers]
-            )
-        except PromptTooLong:
-            return await self._grade_pointwise(question, passages, limit)
-        return grades + [None] * (len(passages) - len(shown))
+            together = await _together([self._judge(prompt) for prompt in prompts])
+        except PromptTooLong:  # lengths are only estimated
+            together = []
+        rest = passages[len(together) :]
+        return together + await _together(
+            [self._judge_alone(question, passage, limit) for passage in rest]
+        )
 
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
@@ -114,17 +113,15 @@ class LanguageModelReader:
             async for piece in pieces:
                 yield piece
 
-    async def _grade_pointwise(
-        self, question: str, passages: Sequence[Passage], limit: int | None
-    ) -> list[float | None]:
-        async def grade(passage: Passage) -> float | None:
-            shown = fitting(question, [passage], limit)[0]
-            try:
-                return await self._judge(pointwise_prompt(question, shown))
-            except PromptTooLong:
-                return None
-
-        return await _together([grade(passage) for passage in passages])
+    async def _judge_alone(
+        self, question: str, passage: Passage, limit: int | None
+    ) -> float | None:
+        """The grade of one passage that the others' prompt has no room for."""
+        (shown,) = fitting(question, [passage], limit)
+        try:
+            return await self._judge(pointwise_prompt(question, shown))
+        except PromptTooLong:
+            return None
 
     async def _judge(self, prompt: Sequence[Message]) -> float | None:
         """The probability of yes."""

@@ -1,7 +1,7 @@
 """``retrieve``: one search, dense and by keywords at once."""
 
 import time
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -11,14 +11,24 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SkipValidation
 
 from backends.reader import Passage
 from backends.tracing import record_documents
-from backends.vector_store import SearchMode, VectorStore
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
 from graph.state import RagState, check_question
+
+
+Mode = Literal["hybrid", "dense", "sparse"]
+
+
+class Searchable(Protocol):
+    """What a search needs of a vector store."""
+
+    async def search(self, query: str, *, k: int, mode: Mode = "hybrid") -> list[Document]:
+        """At most ``k`` documents, best first, with ``id`` and ``metadata["score"]``."""
+        ...
 
 
 class PassageRetriever(BaseRetriever):
@@ -26,7 +36,7 @@ class PassageRetriever(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    store: VectorStore
+    store: SkipValidation[Searchable]
 
     async def _aget_relevant_documents(
         self,
@@ -34,15 +44,16 @@ class PassageRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int = 6,
-        mode: SearchMode = "hybrid",
+        mode: Mode = "hybrid",
     ) -> list[Document]:
         documents = await self.store.search(query, k=k, mode=mode)
         record_documents(run_manager.run_id, documents)
         return documents
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **knobs: object
     ) -> list[Document]:
+        # LangChain hands the knobs on to either method only if this one takes them.
         raise NotImplementedError("Use ainvoke: Tandem is asynchronous throughout.")
 
 

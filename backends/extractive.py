@@ -1,0 +1,149 @@
+"""The extractive reader: relevance and answers without a language model.
+
+What answers on a bare machine, and what takes over when the language model's machine sleeps. It
+judges with the embedding model and the question's own words, and answers with the documents' own
+sentences. It cannot combine or paraphrase, and says so.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from numpy.typing import NDArray
+
+from backends.embeddings import EmbeddingModel
+from backends.evidence import Question, Reading, choose_sentences, read_passage
+from backends.reader import Passage
+from backends.sentences import sentences
+from errors import EmbeddingsUnavailable
+
+_MAX_SENTENCES = 40
+"""Read of one passage; more would only be lines of a table or of code."""
+_BRACKETED_NUMBER = re.compile(r"\[(?=\d)")
+_REMEMBERED = 256
+"""Readings kept, so that answering does not read again what grading has read."""
+
+
+class ExtractiveReader:
+    """Grades, rewrites and answers with an embedding model and the question's words."""
+
+    name = "extractive"
+
+    def __init__(self, embeddings: EmbeddingModel) -> None:
+        self._embeddings = embeddings
+        self._readings: OrderedDict[tuple[str, str], Reading] = OrderedDict()
+        self._voice = Voice()
+
+    async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
+        """The probability that each passage holds the answer."""
+        return [reading.relevance for reading in await self._read(question, passages)]
+
+    async def rewrite(
+        self, question: str, tried: Sequence[str], passages: Sequence[Passage]
+    ) -> str | None:
+        """The question's content words, then its names alone: what a person would try next."""
+        known = {query.casefold() for query in tried}
+        shorter = Question.of(question).shorter()
+        return next((query for query in shorter if query.casefold() not in known), None)
+
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        """The sentences most likely to hold the answer, in the documents' order, each cited."""
+        readings = await self._read(question, passages)
+        extracts = [
+            f"{_one_line(passages[chosen.passage]['text'][slice(*chosen.span)])}"
+            f" [{chosen.passage + 1}]"
+            for chosen in choose_sentences(readings)
+        ]
+        async for message in self._voice.astream(question, extracts=extracts):
+            yield message.text
+
+    async def _read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        """A reading of each passage; what was read for this question before is remembered."""
+        new = [passage for passage in passages if (question, passage["id"]) not in self._readings]
+        if new:
+            for passage, reading in zip(new, await self._read_new(question, new), strict=True):
+                self._readings[question, passage["id"]] = reading
+        readings = [self._readings[question, passage["id"]] for passage in passages]
+        while len(self._readings) > _REMEMBERED:
+            self._readings.popitem(last=False)
+        return readings
+
+    async def _read_new(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        spans = [sentences(passage["text"])[:_MAX_SENTENCES] for passage in passages]
+        vectors = await self._embed(question, passages, spans)
+        asked = Question.of(question)
+        return [
+            read_passage(asked, passage, of_passage, similarity)
+            for passage, of_passage, similarity in zip(passages, spans, vectors, strict=True)
+        ]
+
+    async def _embed(
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        spans: Sequence[Sequence[tuple[int, int]]],
+    ) -> list[NDArray[np.float64] | None]:
+        """The cosine of the question with each sentence; None where embeddings are down."""
+        texts = [
+            passage["text"][slice(*span)]
+            for passage, of_passage in zip(passages, spans, strict=True)
+            for span in of_passage
+        ]
+        try:
+            query = np.asarray(await self._embeddings.aembed_query(question))
+            rows = np.asarray(await self._embeddings.aembed_documents(texts)).reshape(
+                len(texts), -1
+            )
+        except EmbeddingsUnavailable:
+            return [None] * len(passages)
+        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
+        cosines = rows @ query / np.where(norms > 0, norms, 1.0)
+        ends = np.cumsum([len(of_passage) for of_passage in spans])
+        return list(np.split(cosines, ends[:-1]))
+
+
+def _one_line(extract: str) -> str:
+    """An extract as running text, in which its own ``[1]`` is no marker of a citation.
+
+    A word joiner, which nobody sees, keeps bracket and number apart.
+    """
+    return _BRACKETED_NUMBER.sub("[\u2060", " ".join(extract.split()))
+
+
+class Voice(BaseChatModel):
+    """Says given extracts as a chat model does, so that they stream and are traced like any."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "extractive"
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *,
+        extracts: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for position, extract in enumerate(extracts):
+            text = extract if position == 0 else f" {extract}"
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(text, chunk=chunk)
+            yield chunk
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        raise NotImplementedError("Use astream: Tandem is asynchronous throughout.")

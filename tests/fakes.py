@@ -1,0 +1,117 @@
+"""Stand-ins at the outermost boundary: readers, embeddings and stores that do as told."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from langchain_core.documents import Document
+
+from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
+from backends.reader import Passage
+from errors import TandemError
+
+DIMENSION = 256
+
+
+class WordEmbeddings(EmbeddingModel):
+    """Texts that share words have similar vectors: enough to rank by, with nothing to load."""
+
+    def __init__(self) -> None:
+        self.name = "words"
+        self.max_tokens = 256
+        self.embedded: list[str] = []
+        self.error: TandemError | None = None
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    async def fingerprint(self) -> EmbeddingFingerprint:
+        return EmbeddingFingerprint("words", "1", DIMENSION, "|")
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        if self.error is not None:
+            raise self.error
+        self.embedded += texts
+        return [_bag(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.embed_documents(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return self.embed_query(text)
+
+
+def _bag(text: str) -> list[float]:
+    vector = np.zeros(DIMENSION)
+    for word in text.casefold().replace("?", " ").replace(".", " ").split():
+        digest = hashlib.blake2b(word.encode(), digest_size=4).digest()
+        vector[int.from_bytes(digest) % DIMENSION] += 1.0
+    norm = float(np.linalg.norm(vector))
+    return list(vector / norm if norm else vector)
+
+
+def passage(text: str, **fields: object) -> Passage:
+    """A passage with plausible values for what a test does not care about."""
+    values: dict[str, object] = {
+        "id": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        "text": text,
+        "source": "docs/a.md",
+        "title": "A",
+        "heading": "",
+        "page": None,
+        "start_line": 1,
+        "end_line": 1,
+        "score": 1.0,
+        "relevance": None,
+    }
+    return Passage(**{**values, **fields})  # type: ignore[typeddict-item]  # a test's own values
+
+
+def as_document(found: Passage) -> Document:
+    """A passage as the store returns it."""
+    metadata = {
+        key: value for key, value in found.items() if key not in {"id", "text", "relevance"}
+    }
+    return Document(found["text"], id=found["id"], metadata=metadata)
+
+
+@dataclass
+class ScriptedReader:
+    """Grades by a table, rewrites from a list, answers in given pieces; or raises."""
+
+    grades: dict[str, float | None] = field(default_factory=dict)
+    rewrites: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    error: TandemError | None = None
+    fail_after: int = 0
+    """Pieces of the answer that arrive before the error."""
+    name: str = "scripted"
+    graded: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        self.graded += [found["text"] for found in passages]
+        return [self.grades.get(found["text"], 0.0) for found in passages]
+
+    async def rewrite(
+        self, question: str, tried: Sequence[str], passages: Sequence[Passage]
+    ) -> str | None:
+        if self.error is not None:
+            raise self.error
+        return self.rewrites.pop(0) if self.rewrites else None
+
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        self.asked += 1
+        for position, piece in enumerate(self.pieces):
+            if self.error is not None and position == self.fail_after:
+                raise self.error
+            yield piece
+        if self.error is not None:
+            raise self.error

@@ -1,0 +1,214 @@
+"""Whole runs of the graph, with a scripted reader and store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from langchain_core.documents import Document
+
+from backends.connections import Backends
+from backends.extractive import ExtractiveReader
+from backends.reader import Passage
+from errors import (
+    EmbeddingsUnavailable,
+    LanguageModelUnavailable,
+    QuestionError,
+    VectorStoreUnavailable,
+)
+from graph import builder
+from graph.builder import RagGraph, build_graph
+from graph.context import RagContext
+from graph.events import Event, run_events
+from graph.state import RagOutput
+from nodes.generation import EXTRACTIVE, NOT_FOUND, UNCITED
+from settings import Settings
+from tests.fakes import ScriptedReader, WordEmbeddings, as_document, passage
+
+BEES = passage("Bees fly at 25 km/h. A queen lays 2,000 eggs a day.")
+ANTS = passage("Ants carry fifty times their weight.")
+
+
+@dataclass
+class ScriptedStore:
+    """Finds the same passages whatever is asked, or what is scripted for a query."""
+
+    found: Sequence[Passage] = ()
+    by_query: dict[str, list[Passage]] = field(default_factory=dict)
+    queries: list[tuple[str, str]] = field(default_factory=list)
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    async def search(self, query: str, *, k: int, mode: str = "hybrid") -> list[Document]:
+        self.queries.append((query, mode))
+        if mode in self.errors:
+            raise self.errors[mode]
+        return [as_document(p) for p in self.by_query.get(query, self.found)[:k]]
+
+
+def rag(
+    monkeypatch: pytest.MonkeyPatch, store: ScriptedStore, reader: ScriptedReader | None = None
+) -> RagGraph:
+    """The real graph over a scripted store and, instead of a language model, a scripted reader."""
+    monkeypatch.setattr(builder, "language_model_reader", lambda backends: reader)
+    backends = Backends(
+        settings=Settings(_env_file=None),  # type: ignore[call-arg]  # pydantic-settings' own
+        embeddings=WordEmbeddings(),
+        sparse=cast(Any, None),
+        store=cast(Any, store),
+        extractive=ExtractiveReader(WordEmbeddings()),
+        language_model=None,
+    )
+    return build_graph(backends)
+
+
+async def run(graph: RagGraph, question: str = "How fast do bees fly?", **knobs: Any) -> RagOutput:
+    return cast(RagOutput, await graph.ainvoke({"question": question}, context=RagContext(**knobs)))
+
+
+async def test_one_good_search_is_answered_with_a_checked_citation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader({BEES["text"]: 0.9, ANTS["text"]: 0.1}, pieces=["At 25 km/h", " [1]."])
+    store = ScriptedStore([ANTS, BEES])
+    output = await run(rag(monkeypatch, store, reader))
+    assert output["answer"] == "At 25 km/h [1]."
+    assert output["status"] == "answered"
+    assert output["reader"] == "scripted"
+    assert output["queries"] == ["How fast do bees fly?"]
+    assert [d["text"] for d in output["documents"]] == [BEES["text"]]
+    assert output["citations"][0]["quote"] == "Bees fly at 25 km/h."
+    assert len(store.queries) == 1
+
+
+async def test_documents_come_in_the_order_of_their_grade_and_the_unknown_are_kept_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unknown = passage("Unreadable grade.")
+    reader = ScriptedReader(
+        {ANTS["text"]: 0.6, BEES["text"]: 0.9, unknown["text"]: None}, pieces=["Yes [3]."]
+    )
+    output = await run(rag(monkeypatch, ScriptedStore([unknown, ANTS, BEES]), reader))
+    assert [d["relevance"] for d in output["documents"]] == [0.9, 0.6, None]
+
+
+async def test_nothing_relevant_is_rewritten_and_graded_once_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([ANTS], by_query={"bee speed": [ANTS, BEES]})
+    reader = ScriptedReader({BEES["text"]: 0.9}, rewrites=["bee speed"], pieces=["25 km/h [1]"])
+    output = await run(rag(monkeypatch, store, reader))
+    assert output["status"] == "answered"
+    assert output["queries"] == ["How fast do bees fly?", "bee speed"]
+    assert reader.graded == [ANTS["text"], BEES["text"]]
+
+
+async def test_the_loop_is_bounded_and_says_that_nothing_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([ANTS])
+    reader = ScriptedReader(rewrites=["a", "b", "c", "d"], pieces=["never said"])
+    output = await run(rag(monkeypatch, store, reader), max_rewrites=2)
+    assert (output["status"], output["answer"]) == ("not_found", NOT_FOUND)
+    assert output["citations"] == []
+    assert output["documents"] == []
+    assert [query for query, _ in store.queries] == ["How fast do bees fly?", "a", "b"]
+
+
+async def test_a_query_that_was_tried_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ScriptedStore([ANTS])
+    reader = ScriptedReader(rewrites=["HOW FAST do bees fly?"])
+    output = await run(rag(monkeypatch, store, reader))
+    assert output["status"] == "not_found"
+    assert len(store.queries) == 1
+
+
+async def test_an_empty_index_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = await run(rag(monkeypatch, ScriptedStore()))
+    assert output["status"] == "not_found"
+
+
+async def test_a_language_model_that_is_down_is_asked_once_and_extracts_answer_instead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader(error=LanguageModelUnavailable("The model at http://gpu is down."))
+    output = await run(rag(monkeypatch, ScriptedStore([BEES]), reader))
+    assert output["status"] == "degraded"
+    assert output["reader"] == "extractive"
+    assert "http://gpu is down" in output["notice"]
+    assert "25 km/h" in output["answer"]
+    assert reader.asked == 1
+
+
+async def test_what_arrived_before_the_model_broke_off_is_kept_and_labelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=["At 25 km/h [1]. ", "And"])
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+
+    async def grade(question: str, passages: Sequence[Passage]) -> list[float | None]:
+        reader.error = LanguageModelUnavailable("It stopped in the middle.")
+        reader.fail_after = 1
+        return [1.0 for _ in passages]
+
+    monkeypatch.setattr(reader, "grade", grade)
+    output = await run(graph)
+    assert output["answer"] == "At 25 km/h [1]."
+    assert output["status"] == "degraded"
+    assert "stopped in the middle" in output["notice"]
+
+
+async def test_an_answer_that_cites_nothing_is_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=["Fast."])
+    output = await run(rag(monkeypatch, ScriptedStore([BEES]), reader))
+    assert (output["status"], output["notice"]) == ("degraded", UNCITED)
+
+
+async def test_without_embeddings_keywords_search_and_the_answer_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([BEES], errors={"hybrid": EmbeddingsUnavailable("Ollama is down.")})
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=["25 km/h [1]"])
+    output = await run(rag(monkeypatch, store, reader))
+    assert [mode for _, mode in store.queries] == ["hybrid", "sparse"]
+    assert output["status"] == "degraded"
+    assert "by keywords alone: Ollama is down." in output["notice"]
+
+
+async def test_without_the_store_there_is_an_error_and_no_ungrounded_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore(errors={"hybrid": VectorStoreUnavailable("Qdrant is down.")})
+    with pytest.raises(VectorStoreUnavailable, match="Qdrant is down"):
+        await run(rag(monkeypatch, store, ScriptedReader(pieces=["made up"])))
+
+
+async def test_a_run_refuses_what_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(QuestionError):
+        await run(rag(monkeypatch, ScriptedStore([BEES])), question="  ")
+
+
+async def test_the_extractive_answer_streams_as_tokens_and_adds_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = rag(monkeypatch, ScriptedStore([BEES]))
+    events: list[Event] = [
+        event async for event in run_events(graph, "How fast do bees fly?", RagContext())
+    ]
+    names = [event["event"] for event in events]
+    assert names[-1] == "done"
+    assert names.count("done") == 1
+    tokens = "".join(event["data"]["text"] for event in events if event["event"] == "token")
+    done = events[-1]["data"]
+    assert tokens == done["answer"]
+    assert done["notice"] == EXTRACTIVE
+    steps = [event["data"]["step"] for event in events if event["event"] == "step"]
+    assert steps == ["retrieve", "grade_relevance", "generate"]
+
+
+async def test_brackets_in_an_extract_are_not_taken_for_markers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    note = passage("Bees fly at 25 km/h [12] in calm air [1].")
+    output = await run(rag(monkeypatch, ScriptedStore([note])))
+    assert [c["marker"] for c in output["citations"]] == [1]
+    assert output["citations"][0]["quote"] == note["text"]
