@@ -34,6 +34,14 @@ def damaged(folder: Path, reason: str) -> StoreDamaged:
     )
 
 
+def locked(folder: Path) -> StoreLocked:
+    """The error for a folder that is in use."""
+    return StoreLocked(
+        f"Another process holds the embedded store in {folder}, most likely a running "
+        "`tandem serve`. Commands go through it; to use the store without it, stop it first."
+    )
+
+
 def require_space(folder: Path, needed: int = 0) -> None:
     """Refuse to write to an almost full disk, where the engine would kill the process.
 
@@ -71,10 +79,7 @@ def engine_errors(folder: Path) -> Iterator[None]:
 def _translated(exc: BaseException, folder: Path) -> TandemError:
     text = str(exc)
     known = {
-        "WouldBlock": StoreLocked(
-            f"Another process holds the embedded store in {folder}, most likely a running "
-            "`tandem serve`. Commands go through it; to use the store without it, stop it first."
-        ),
+        "WouldBlock": locked(folder),
         "not initialized": VectorStoreUnavailable("The embedded store is closed."),
         "dimension error": EmbeddingMismatch(f"A vector does not fit the collection: {text}."),
         "No space left": _full(folder, "no space left"),

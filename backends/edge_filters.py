@@ -5,8 +5,9 @@ A condition that has no equal is refused by name: leaving it out would find too 
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
@@ -77,6 +78,9 @@ def _field_condition(source: models.FieldCondition) -> edge.FieldCondition:
 
 def _match(source: models.Match) -> Any:
     match source:
+        case models.MatchValue(value=bool(value)):
+            # The engine takes Python's True for the integer 1, numpy's for a boolean.
+            return edge.MatchValue(cast(bool, np.bool_(value)))
         case models.MatchValue(value=value):
             return edge.MatchValue(value)
         case models.MatchAny(any=values):

@@ -1,26 +1,29 @@
 """One embedded collection on disk: a Qdrant Edge shard and the description kept beside it.
 
     <folder>/collection.json    vectors, metadata, and which files the shard had when last flushed
+    <folder>/lock               held, by flock, by the process that has the shard open
     <folder>/shard/             what the engine writes
 
 The engine opens a shard whose id tracker or segments are gone without complaint and with fewer
-points, so the description lists the files that must be there. It also dies of SIGBUS when the disk
-is full (it writes through memory maps), so free space is checked before anything is written.
+points, and makes new files in their place: so the files are compared with the description first,
+under a lock of our own. It also dies of SIGBUS when the disk is full (it writes through memory
+maps): so free space is checked before anything is written.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import qdrant_edge as edge
 
-from backends.edge_errors import damaged, engine_errors, folder_errors, require_space
-from errors import StoreDamaged, VectorStoreUnavailable
+from backends.edge_errors import damaged, engine_errors, folder_errors, locked, require_space
+from errors import VectorStoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +37,14 @@ _COMES_AND_GOES = {"flags_a.dat", "flags_b.dat", "tracker_journal.dat"}
 class Shard:
     """An open shard, as thread-safe as the engine. Whoever opens it closes it."""
 
-    def __init__(self, folder: Path, engine: edge.EdgeShard, description: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, engine: edge.EdgeShard, description: dict[str, Any], lock: IO[bytes]
+    ) -> None:
         self.folder = folder
         self.description = description
         """What was given to ``create``, with the changes made by ``describe``."""
         self._engine = engine
+        self._lock = lock
         self._unflushed = 0
 
     @classmethod
@@ -75,19 +81,15 @@ class Shard:
             SettingsError: the folder cannot be read.
             VectorStoreUnavailable: the disk is full.
         """
-        with folder_errors(folder):
+        with folder_errors(folder), contextlib.ExitStack() as opened:
             require_space(folder)
-            _read(folder)
+            lock = opened.enter_context(_lock(folder))
+            description, files = _read(folder)
+            _require_files(folder, files)
             with engine_errors(folder):
                 engine = edge.EdgeShard.load(str(folder / "shard"))
-            try:
-                # Read again under the engine's lock: now nobody else writes.
-                description, files = _read(folder)
-                _require_files(folder, files)
-            except StoreDamaged:
-                engine.close()
-                raise
-        return cls(folder, engine, description)
+            opened.pop_all()
+        return cls(folder, engine, description, lock)
 
     @contextlib.contextmanager
     def engine(self) -> Iterator[edge.EdgeShard]:
@@ -138,12 +140,23 @@ class Shard:
             if self._unflushed:
                 self.flush()
         finally:
-            with self.engine() as engine:
+            with self._lock, self.engine() as engine:
                 engine.close()
 
     def _save(self) -> None:
         with folder_errors(self.folder):
             _write(self.folder, self.description, _files(self.folder))
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """An open file that keeps others out; the system lets go of it when the process ends."""
+    file = (folder / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        file.close()
+        raise locked(folder) from exc
+    return file
 
 
 def _write(folder: Path, description: dict[str, Any], files: dict[str, int]) -> None:

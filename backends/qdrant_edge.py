@@ -70,9 +70,10 @@ class EdgeClient:
         return True
 
     def update_collection(self, collection_name: str, metadata: dict[str, Any]) -> bool:
-        """Merge entries into the collection's metadata."""
+        """Merge entries into the collection's metadata; None removes one."""
         shard = self._shard(collection_name)
-        shard.describe(metadata={**(shard.description["metadata"] or {}), **metadata})
+        merged = {**(shard.description["metadata"] or {}), **metadata}
+        shard.describe(metadata={key: value for key, value in merged.items() if value is not None})
         return True
 
     def get_collection(self, collection_name: str) -> models.CollectionInfo:
@@ -259,7 +260,8 @@ class EdgeClient:
             return self._shards[collection_name]
 
     def _path(self, collection_name: str) -> Path:
-        if Path(collection_name).name != collection_name or collection_name.startswith("."):
+        name = Path(collection_name).name
+        if not name or name != collection_name or name.startswith("."):
             raise SettingsError(
                 f"{collection_name!r} cannot be the name of an embedded collection: it becomes a "
                 "folder's name. Change TANDEM_QDRANT__COLLECTION."

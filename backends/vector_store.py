@@ -12,22 +12,21 @@ import math
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar, cast
 
-import numpy as np
 from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
 from backends.embeddings import EmbeddingModel
+from backends.points import Point as Point  # part of this module's interface
+from backends.points import require_vectors, to_document, to_struct, to_vectors
 from backends.qdrant_edge import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, SPARSE, prepare_collection
-from errors import EmbeddingMismatch
 from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,19 +43,6 @@ OPTIMIZE_FROM_POINTS = 20_000
 _WRITE_BATCH = 256
 _READ_BATCH = 1000
 _THREADS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A passage as it is stored."""
-
-    id: str
-    """A UUID."""
-    text: str
-    metadata: dict[str, Any]
-    """JSON values."""
-    dense: list[float]
-    sparse: SparseVector
 
 
 class VectorStore(QdrantVectorStore):
@@ -115,12 +101,12 @@ class VectorStore(QdrantVectorStore):
         """
         if points:
             dimension = (await self._model.fingerprint()).dimension
-            _require_vectors(points, dimension)
+            require_vectors(points, dimension)
         for batch in _batches(points, _WRITE_BATCH):
             await self._run(self._upsert, batch)
 
     def _upsert(self, points: Sequence[Point]) -> None:
-        self.client.upsert(self.collection_name, [_struct(point) for point in points], wait=True)
+        self.client.upsert(self.collection_name, [to_struct(point) for point in points], wait=True)
 
     async def delete(self, ids: Sequence[str]) -> None:  # type: ignore[override]  # see the class
         """Remove points; ids that do not exist are no error."""
@@ -143,7 +129,7 @@ class VectorStore(QdrantVectorStore):
                 with_payload=False,
                 with_vectors=True,
             )
-            found.update((str(record.id), _vectors(record.vector)) for record in records)
+            found.update((str(record.id), to_vectors(record.vector)) for record in records)
         return found
 
     async def search(  # type: ignore[override]  # see the class
@@ -167,7 +153,7 @@ class VectorStore(QdrantVectorStore):
         if request is None:
             return []
         response = await self._run(self.client.query_points, self.collection_name, **request)
-        return [_document(point) for point in response.points]
+        return [to_document(point) for point in response.points]
 
     def _request(
         self,
@@ -284,44 +270,3 @@ def _connect(settings: Settings) -> QdrantClient:
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _struct(point: Point) -> models.PointStruct:
-    vectors: dict[str, Any] = {DENSE: point.dense}
-    if point.sparse.indices:
-        vectors[SPARSE] = models.SparseVector(
-            indices=point.sparse.indices, values=point.sparse.values
-        )
-    payload = {"page_content": point.text, "metadata": point.metadata}
-    return models.PointStruct(id=point.id, vector=vectors, payload=payload)
-
-
-def _vectors(stored: Any) -> tuple[list[float], SparseVector]:
-    sparse = stored.get(SPARSE) or SparseVector(indices=[], values=[])
-    return stored[DENSE], SparseVector(indices=sparse.indices, values=sparse.values)
-
-
-def _document(point: models.ScoredPoint) -> Document:
-    payload = point.payload or {}
-    metadata = {**(payload.get("metadata") or {}), "score": point.score}
-    return Document(
-        id=str(point.id), page_content=payload.get("page_content", ""), metadata=metadata
-    )
-
-
-def _require_vectors(points: Sequence[Point], dimension: int) -> None:
-    for point in points:
-        if len(point.dense) != dimension:
-            raise EmbeddingMismatch(
-                f"The vector of {point.metadata.get('source', point.id)!r} has "
-                f"{len(point.dense)} dimensions, the collection {dimension}. The embedding model "
-                "has changed: run `tandem reindex`."
-            )
-        sparse = point.sparse
-        if len(sparse.indices) != len(sparse.values):
-            raise EmbeddingMismatch(f"The sparse vector of {point.id!r} is uneven.")
-        if not (np.isfinite(point.dense).all() and np.isfinite(sparse.values).all()):
-            raise EmbeddingMismatch(
-                f"The vector of {point.metadata.get('source', point.id)!r} holds NaN or infinity. "
-                "Nothing of this batch was stored; restart the embedding model and index again."
-            )

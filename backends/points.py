@@ -1,0 +1,75 @@
+"""Passages as points of a collection, in the payload layout of ``langchain_qdrant``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_qdrant.sparse_embeddings import SparseVector
+from qdrant_client import models
+
+from backends.vector_collection import DENSE, SPARSE
+from errors import EmbeddingMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A passage as it is stored."""
+
+    id: str
+    """A UUID."""
+    text: str
+    metadata: dict[str, Any]
+    """JSON values."""
+    dense: list[float]
+    sparse: SparseVector
+
+
+def to_struct(point: Point) -> models.PointStruct:
+    """As Qdrant takes it, in LangChain's layout; without words there is no sparse vector."""
+    vectors: dict[str, Any] = {DENSE: point.dense}
+    if point.sparse.indices:
+        vectors[SPARSE] = models.SparseVector(
+            indices=point.sparse.indices, values=point.sparse.values
+        )
+    payload = {"page_content": point.text, "metadata": point.metadata}
+    return models.PointStruct(id=point.id, vector=vectors, payload=payload)
+
+
+def to_vectors(stored: Any) -> tuple[list[float], SparseVector]:
+    """The dense and the sparse vector of a stored point."""
+    sparse = stored.get(SPARSE) or SparseVector(indices=[], values=[])
+    return stored[DENSE], SparseVector(indices=sparse.indices, values=sparse.values)
+
+
+def to_document(point: models.ScoredPoint) -> Document:
+    """What was found, with its id, and its score in the metadata."""
+    payload = point.payload or {}
+    metadata = {**(payload.get("metadata") or {}), "score": point.score}
+    return Document(
+        id=str(point.id), page_content=payload.get("page_content", ""), metadata=metadata
+    )
+
+
+def require_vectors(points: Sequence[Point], dimension: int) -> None:
+    """Refuse what would be stored wrongly or not at all.
+
+    Raises:
+        EmbeddingMismatch: a vector has another dimension, or holds NaN or infinity.
+    """
+    for point in points:
+        if len(point.dense) != dimension:
+            raise EmbeddingMismatch(
+                f"The vector of {point.metadata.get('source', point.id)!r} has "
+                f"{len(point.dense)} dimensions, the collection {dimension}. The embedding model "
+                "has changed: run `tandem reindex`."
+            )
+        sparse = point.sparse
+        if len(sparse.indices) != len(sparse.values):
+            raise EmbeddingMismatch(f"The sparse vector of {point.id!r} is uneven.")
+        if not (np.isfinite(point.dense).all() and np.isfinite(sparse.values).all()):
+            raise EmbeddingMismatch(
+                f"The vector of {point.metadata.get('source', point.id)!r} holds NaN or infinity. "
+                "Nothing of this batch was stored; restart the embedding model and index again."
+            )
