@@ -74,7 +74,8 @@ class _Sieve(NamedTuple):
 
 
 def _sieve(lines: list[str]) -> _Sieve:
-    names, paths = set(), set()
+    names: set[str] = set()
+    paths: set[str] = set()
     for line in lines:
         # A bracket becomes a star: its syntax differs from that of fnmatch in the details.
         plain, bracket, _ = line.strip().lstrip("!").rstrip("/").replace("\\", "").partition("[")

@@ -34,3 +34,38 @@ NOT_TEXT = (
     _IMAGES | _SOUNDS_AND_FILMS | _ARCHIVES | _COMPILED | _DATA | _FONTS_AND_KEYS | _MADE_BY_TOOLS
 )
 """Lower-case suffixes of files that hold no text to cite, or that must not be shown (keys)."""
+
+_FORMATS = {
+    "markdown": _suffixes("md markdown mdown mkd mkdn mdx rmd qmd"),
+    "restructuredtext": _suffixes("rst rest"),
+    "html": _suffixes("html htm xhtml"),
+    "pdf": _suffixes("pdf"),
+    "office": _suffixes("docx docm pptx pptm ppsx xlsx xlsm ods odt odp rtf epub eml msg doc ppt"),
+    "python": _suffixes("py pyi pyw"),
+    "code": _suffixes(
+        "c h cc cpp cxx hh hpp hxx m mm cs java kt kts scala groovy gradle js jsx mjs cjs ts tsx "
+        "vue svelte go rs rb php pl pm swift dart lua r jl ex exs erl hrl hs ml mli fs fsi clj "
+        "cljs cljc lisp el scm sh bash zsh fish ps1 bat cmd sql proto thrift graphql gql tf tfvars "
+        "hcl nix zig nim v vhd vhdl sv sol css scss sass less cmake mk mak s asm f f90 f95 pas vb vbs"
+    ),
+    "data": _suffixes(
+        "csv tsv json jsonl ndjson json5 jsonc yaml yml toml ini cfg conf properties xml xsd xsl "
+        "plist geojson env log"
+    ),
+}
+_FORMAT_OF = {suffix: name for name, suffixes in _FORMATS.items() for suffix in suffixes}
+_FORMAT_OF_NAMES = {
+    "makefile": "code",
+    "gnumakefile": "code",
+    "dockerfile": "code",
+    "containerfile": "code",
+    "jenkinsfile": "code",
+    "vagrantfile": "code",
+    "cmakelists.txt": "code",
+}
+
+
+def format_of(name: str) -> str:
+    """The format that a file's name promises; ``text`` where it promises none."""
+    name = name.lower()
+    return _FORMAT_OF_NAMES.get(name) or _FORMAT_OF.get(name[name.rfind(".") :], "text")

@@ -145,8 +145,7 @@ def test_an_ignore_file_that_is_a_pipe_does_not_block(root: Path) -> None:
 
 def test_names_that_are_not_utf8_keep_a_source_that_is(root: Path) -> None:
     name = os.fsencode(root) + b"/caf\xe9\nx.md"
-    with open(name, "wb") as file:  # noqa: PTH123 - Path cannot be given bytes
-        file.write(b"x")
+    Path(os.fsdecode(name)).write_bytes(b"x")
     [file] = discover(root, max_bytes=1000)
     assert file.source.encode() == b"notes/caf\\xe9\nx.md"
     assert file.path.read_bytes() == b"x"

@@ -1,0 +1,74 @@
+"""Bytes of a file as text."""
+
+import codecs
+import re
+from contextlib import suppress
+
+from errors import ParsingError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SAMPLE = 65_536
+"""Bytes that the encoding is told from: detection is slow, and more do not change its mind."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_MAX_CONTROL_SHARE = 0.005
+_MAX_BROKEN_SHARE = 0.05
+
+
+def decode(data: bytes, *, declared: str | None = None) -> str:
+    """The text of a file, lines ending with ``\\n``, told by its byte order mark, else as UTF-8,
+    else as the file itself declares, else by detection.
+
+    Raises:
+        ParsingError: it is a binary file, or its encoding cannot be told.
+    """
+    text = _marked(data)
+    if text is None:
+        if b"\0" in data:
+            raise ParsingError("it is a binary file: it holds null bytes")
+        text = _unmarked(data, declared)
+    sample = text[:_SAMPLE]
+    if len(_CONTROL.findall(sample)) > _MAX_CONTROL_SHARE * len(sample):
+        raise ParsingError("it is a binary file: it holds control characters")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _marked(data: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    return None
+
+
+def _unmarked(data: bytes, declared: str | None) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        pass
+    # A few broken bytes in UTF-8 are damage; most of them would mean another encoding.
+    text = data.decode("utf-8", "replace")
+    other = len(text) - len(text.encode("ascii", "ignore"))
+    if text.count("\ufffd") <= _MAX_BROKEN_SHARE * other:
+        return text
+    if declared:
+        with suppress(LookupError):  # an encoding nobody knows
+            return data.decode(declared, "replace")
+    return _detected(data)
+
+
+def _detected(data: bytes) -> str:
+    from charset_normalizer import from_bytes  # slow to import, rarely needed
+
+    # Around the first byte that is not ASCII: a sample without one tells nothing.
+    first = next(iter(re.finditer(rb"[^\x00-\x7f]", data))).start()
+    begin = data.rfind(b"\n", 0, max(0, first - _SAMPLE // 4)) + 1
+    begin = max(begin, first - _SAMPLE // 2)
+    best = from_bytes(data[begin : begin + _SAMPLE]).best()
+    if best is None:
+        raise ParsingError("its text encoding cannot be told: save it as UTF-8")
+    return data.decode(best.encoding, "replace")
