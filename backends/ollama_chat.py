@@ -48,25 +48,37 @@ class OllamaServer:
 
     def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
         self._settings = settings
-        self._address = base_url.rstrip("/").removesuffix("/v1")
-        self._url = displayed(self._address)
-        self._connection: dict[str, Any] = {
+        address = base_url.rstrip("/").removesuffix("/v1")
+        self._url = displayed(address)
+        connection: dict[str, Any] = {
             "timeout": httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
         }
         if settings.api_key:
             key = settings.api_key.get_secret_value()
-            self._connection["headers"] = {"Authorization": f"Bearer {key}"}
-        self._client = ollama.AsyncClient(self._address, **self._connection)
+            connection["headers"] = {"Authorization": f"Bearer {key}"}
+        self._chat = _VisibleChat(
+            model=settings.model or "", base_url=address, client_kwargs=connection
+        )
+        # ChatOllama opens this client and has no method to close it; one is enough.
+        self._client: Any = self._chat._async_client
         self._discovery = asyncio.Lock()
-        self._found: tuple[ServedModel, ChatOllama] | None = None
+        self._served: ServedModel | None = None
 
     async def served(self) -> ServedModel:
         """The configured model, or the first that is pulled."""
-        return (await self._discover())[0]
+        async with self._discovery:
+            if self._served is None:
+                with self._translated():
+                    name = self._settings.model or await self._first_pulled()
+                    shown = await self._client.show(name)
+                window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
+                self._chat.model = name
+                self._served = ServedModel(name, min(window, CONTEXT_TOKENS))
+            return self._served
 
     def forget(self) -> None:
         """Ask for the model again next time."""
-        self._found = None
+        self._served = None
 
     async def choose(
         self, messages: Sequence[Message], choices: Sequence[str]
@@ -86,8 +98,8 @@ class OllamaServer:
         self, messages: Sequence[Message], max_tokens: int, silent_on: str
     ) -> AsyncGenerator[str]:
         """The reply's visible text, piece by piece; closing it ends the server's work."""
-        served, chat = await self._discover()
-        chunks: Any = chat.astream(
+        served = await self.served()
+        chunks: Any = self._chat.astream(
             list(messages), options=_options(served, max_tokens), silent_on=silent_on
         )
         with self._translated():
@@ -98,18 +110,13 @@ class OllamaServer:
 
     async def aclose(self) -> None:
         """Close its connections."""
-        clients: list[Any] = [self._client]
-        if self._found is not None:
-            # ChatOllama opens a client of its own and has no method to close it.
-            clients.append(self._found[1]._async_client)
-        for client in clients:
-            await client.close()
+        await self._client.close()
 
     async def _invoke(self, messages: Sequence[Message], max_tokens: int, **request: Any) -> str:
         """One whole reply: never turned into a stream, whoever listens."""
-        served, chat = await self._discover()
+        served = await self.served()
         with self._translated():
-            reply = await chat.ainvoke(
+            reply = await self._chat.ainvoke(
                 list(messages),
                 _UNHEARD,
                 stream=False,
@@ -117,20 +124,8 @@ class OllamaServer:
                 options=_options(served, max_tokens),
                 **request,
             )
-        return reply.text
-
-    async def _discover(self) -> tuple[ServedModel, ChatOllama]:
-        async with self._discovery:
-            if self._found is None:
-                with self._translated():
-                    name = self._settings.model or await self._first_pulled()
-                    shown = await self._client.show(name)
-                window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
-                chat = _VisibleChat(
-                    model=name, base_url=self._address, client_kwargs=dict(self._connection)
-                )
-                self._found = ServedModel(name, min(window, CONTEXT_TOKENS)), chat
-            return self._found
+        text: str = reply.text
+        return text
 
     async def _first_pulled(self) -> str:
         pulled = [model.model for model in (await self._client.list()).models if model.model]

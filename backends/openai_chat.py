@@ -156,12 +156,12 @@ class OpenAIServer:
                 f"The language model at {self._url} did not answer in time: it may be overloaded "
                 "or asleep. Try again, or raise TANDEM_LLM__TIMEOUT_S."
             ) from exc
-        except (openai.APIConnectionError, httpx2.ConnectError) as exc:
-            raise LanguageModelUnavailable(
-                f"The language model at {self._url} cannot be reached: check that its server "
-                "runs and that TANDEM_LLM__BASE_URLS is right."
-            ) from exc
         except (openai.APIError, httpx2.HTTPError) as exc:
+            if isinstance(exc.__cause__, httpx2.ConnectError):
+                raise LanguageModelUnavailable(
+                    f"The language model at {self._url} cannot be reached: check that its server "
+                    "runs and that TANDEM_LLM__BASE_URLS is right."
+                ) from exc
             raise LanguageModelUnavailable(
                 f"The language model at {self._url} stopped in the middle of its reply: "
                 f"{self._said(exc)}"

@@ -136,13 +136,24 @@ async def visible_chunks(
         LanguageModelUnavailable: the stream stopped in the middle, or nothing can be read.
     """
     text = VisibleText(silent_on)
-    finished = ""
+    started, finished = False, ""
     async with aclosing(chunks):
         async for chunk in chunks:
+            started = True
             finished = _finish_reason(chunk.generation_info) or finished
             yield _with_content(chunk, text.feed(str(chunk.message.content)))
             if finished and (rest := text.finish()):
                 yield _with_content(chunk, rest, information=False)
+    _check_end(text, finished, started=started)
+
+
+def _check_end(text: VisibleText, finished: str, *, started: bool) -> None:
+    """Raise unless the stream came to an end of its own, with something to read."""
+    if not started:
+        raise LanguageModelUnavailable(
+            "The language model sent no reply at all: check that TANDEM_LLM__BASE_URLS names a "
+            "chat server; with vLLM it ends in /v1."
+        )
     if finished in ("", "abort", "error"):
         raise LanguageModelUnavailable(
             f"The language model stopped in the middle of its answer ({finished or 'cut off'}). "

@@ -1,0 +1,258 @@
+"""Bad replies of a language-model server, each with the outcome that is promised for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langgraph.graph import END, START, StateGraph
+from pydantic import SecretStr
+from typing_extensions import TypedDict
+
+from backends.chat_server import ServerBusy
+from backends.language_model import LanguageModel
+from errors import LanguageModelUnavailable, PromptTooLong
+from settings import LanguageModelSettings
+from tests.language_model_server import (
+    DONE,
+    HANG,
+    Reply,
+    ScriptedServer,
+    completion,
+    error,
+    scripted,
+    stream,
+)
+
+CHAT = "/v1/chat/completions"
+ASK = [("user", "Why?")]
+CHOICES = ("yes", "no")
+KEY = "sk-very-secret"
+
+
+@asynccontextmanager
+async def client(*servers: ScriptedServer | str, **changes: Any) -> AsyncIterator[LanguageModel]:
+    urls = [s if isinstance(s, str) else f"{s.url}/v1" for s in servers]
+    values: dict[str, Any] = {"timeout_s": 0.4, "connect_timeout_s": 0.4, **changes}
+    model = LanguageModel(LanguageModelSettings(base_urls=urls, **values))
+    try:
+        yield model
+    finally:
+        await model.aclose()
+
+
+async def chosen(*replies: Reply) -> dict[str, float] | None:
+    async with scripted(*replies) as server, client(server) as model:
+        return await model.choose(ASK, CHOICES)
+
+
+async def streamed(*replies: Reply, silent_on: str = "") -> list[str]:
+    async with scripted(*replies) as server, client(server) as model:
+        return [piece async for piece in model.stream(ASK, silent_on)]
+
+
+async def test_a_choice_is_asked_for_as_one_constrained_token_without_thinking() -> None:
+    async with scripted(completion("yes", {"yes": -0.1})) as server, client(server) as model:
+        await model.choose(ASK, CHOICES)
+    (request,) = server.asked(CHAT)
+    assert request["max_completion_tokens"] == 1
+    assert request["structured_outputs"] == {"choice": ["yes", "no"]}
+    assert request["chat_template_kwargs"] == {"enable_thinking": False}
+    assert request["logprobs"]
+    assert not request["stream"]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("", None),
+        ("   \n\n\t  ", None),
+        ("maybe", None),
+        ("yes or no", None),
+        ('```json\n{"relevant": "yes"}\n```', 1.0),
+        ("<think>no, hm, no</think>yes", 1.0),
+        ("<think>yes", None),
+        ("ye", 1.0),
+        ("No.", 0.0),
+    ],
+)
+async def test_a_reply_without_probabilities_is_read_or_unknown(
+    text: str, outcome: float | None
+) -> None:
+    probabilities = await chosen(completion(text))
+    assert (probabilities and probabilities["yes"]) == outcome
+
+
+async def test_a_choice_spelt_in_pieces_counts_all_its_beginnings() -> None:
+    probabilities = await chosen(completion("y", {"y": -1.0, " Yes": -1.0, "no": -1.0, "x": -0.5}))
+    assert probabilities == pytest.approx({"yes": 2 / 3, "no": 1 / 3})
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "says"),
+    [
+        (error(400, "This model's maximum context length is 8 tokens"), PromptTooLong, "too long"),
+        (error(400, "unknown field"), LanguageModelUnavailable, "refused"),
+        (error(401, f"Incorrect API key provided: {KEY}"), LanguageModelUnavailable, "API_KEY"),
+        (error(404, "The model `tiny` does not exist."), LanguageModelUnavailable, "LLM__MODEL"),
+        (error(429, "slow down"), ServerBusy, "429"),
+        (error(500, f"boom {KEY}"), ServerBusy, "server's log"),
+        (error(503, "loading"), ServerBusy, "503"),
+        (Reply([b"<html>"], kind="text/html"), LanguageModelUnavailable, "/v1"),
+        (Reply([b"{}"]), LanguageModelUnavailable, "/v1"),
+        (Reply([b'{"choices": ['], cut=True), LanguageModelUnavailable, "BASE_URLS|middle"),
+        (Reply([HANG]), LanguageModelUnavailable, "in time"),
+    ],
+)
+async def test_an_error_says_what_to_do_and_never_the_key(
+    reply: Reply, kind: type[Exception], says: str
+) -> None:
+    async with scripted(reply) as server, client(server, api_key=SecretStr(KEY)) as model:
+        with pytest.raises(kind, match=says) as caught:
+            await model.choose(ASK, CHOICES)
+        with pytest.raises(kind, match=says) as streaming:
+            await anext(model.stream(ASK))
+    assert KEY not in str(caught.value) + str(streaming.value)
+
+
+async def test_a_refused_connection_names_the_setting() -> None:
+    async with client("http://127.0.0.1:9/v1") as model:
+        with pytest.raises(LanguageModelUnavailable, match="TANDEM_LLM__BASE_URLS"):
+            await model.choose(ASK, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (stream("Half an ", reason=None, end=()), "middle"),
+        (stream("Half an ", reason=None), "middle"),
+        (stream("Half an ", reason="abort"), "middle"),
+        (stream("Half an ", reason=None, end=[b'data: {"error": {"message": "x"}}\n\n']), "middle"),
+        (stream("Half an ", reason=None, end=[HANG]), "in time"),
+        (stream("Half an ", reason=None, end=[b"data: {not json\n\n"]), "/v1"),
+    ],
+)
+async def test_a_stream_that_breaks_off_gives_what_came_and_then_an_error(
+    reply: Reply, says: str
+) -> None:
+    async with scripted(reply) as server, client(server) as model:
+        answer = model.stream(ASK)
+        assert await anext(answer) == "Half an "
+        with pytest.raises(LanguageModelUnavailable, match=says):
+            await anext(answer)
+        assert len(server.asked(CHAT)) == 1, "no second request after the first token"
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (stream(), "empty"),
+        (stream("  ", "\n\n", "\t"), "empty"),
+        (stream("<think>", "round and round", reason="length"), "MAX_ANSWER_TOKENS"),
+        (Reply([DONE], kind="text/event-stream"), "/v1"),
+        (Reply([HANG], kind="text/event-stream"), "in time"),
+    ],
+)
+async def test_a_stream_without_an_answer_is_an_error(reply: Reply, says: str) -> None:
+    with pytest.raises(LanguageModelUnavailable, match=says):
+        await streamed(reply)
+
+
+async def test_a_doubled_end_of_stream_changes_nothing() -> None:
+    assert await streamed(stream("A", "B", end=[DONE, DONE])) == ["A", "B"]
+
+
+async def test_thinking_is_left_out_of_a_streamed_answer() -> None:
+    reply = stream("<thi", "nk>secret</th", "ink>\n\n", "Blue", " sky")
+    assert await streamed(reply) == ["Blue", " sky"]
+
+
+async def test_a_changed_model_is_discovered_again() -> None:
+    missing = error(404, "The model `old` does not exist.")
+    script = scripted(missing, completion("yes"), models=["old"])
+    async with script as server, client(server) as model:
+        await model.served()
+        server.replies["/v1/models"][0] = Reply([b'{"data": [{"id": "new"}]}'])
+        assert await model.choose(ASK, CHOICES) == {"yes": 1.0, "no": 0.0}
+        assert model.name == "new"
+    assert [request["model"] for request in server.asked(CHAT)] == ["old", "new"]
+
+
+async def test_a_busy_server_is_asked_once_more() -> None:
+    script = scripted(error(503, "loading"), completion("no"))
+    async with script as server, client(server) as model:
+        assert await model.choose(ASK, CHOICES) == {"yes": 0.0, "no": 1.0}
+    assert len(server.asked(CHAT)) == 2
+
+
+@pytest.mark.parametrize("call", ["choose", "stream"])
+async def test_the_next_server_answers_where_the_first_cannot(call: str) -> None:
+    good = completion("yes") if call == "choose" else stream("yes")
+    async with (
+        scripted(error(500, "boom")) as bad,
+        scripted(good, models=["other"]) as other,
+        client("http://127.0.0.1:9/v1", bad, other) as model,
+    ):
+        if call == "choose":
+            assert await model.choose(ASK, CHOICES) == {"yes": 1.0, "no": 0.0}
+        else:
+            assert [piece async for piece in model.stream(ASK)] == ["yes"]
+        assert model.name == "other"
+
+
+async def test_a_context_shorter_than_two_answers_is_shared_between_prompt_and_answer() -> None:
+    async with scripted(stream("yes"), max_model_len=1000) as server, client(server) as model:
+        assert await model.prompt_tokens() == 500
+        assert [piece async for piece in model.stream(ASK)] == ["yes"]
+    assert server.asked(CHAT)[0]["max_completion_tokens"] == 500
+
+
+class State(TypedDict):
+    text: str
+
+
+async def heard(node: Any) -> list[str]:
+    """What LangGraph's "messages" stream tells of a node."""
+    builder = StateGraph(State)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    builder.add_edge("node", END)
+    texts = []
+    async for message, _ in builder.compile().astream({"text": ""}, stream_mode="messages"):
+        assert isinstance(message, AIMessageChunk)
+        texts.append(message.text)
+    return [text for text in texts if text]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["Blue", " sky [1]."], ["Blue", " sky [1]."]),
+        (["<think>hm</think>", "Blue"], ["Blue"]),
+        (["NOT", "_FO", "UND", ". Sorry."], []),
+        (["NOT", " blue"], ["NOT blue"]),
+    ],
+)
+async def test_a_graphs_messages_are_what_the_reader_gives(
+    pieces: list[str], expected: list[str]
+) -> None:
+    async with scripted(stream(*pieces)) as server, client(server) as model:
+
+        async def node(_: State) -> State:
+            given = [piece async for piece in model.stream(ASK, "NOT_FOUND")]
+            assert given == expected
+            return {"text": "".join(given)}
+
+        assert await heard(node) == expected
+
+
+async def test_grades_and_rewrites_are_not_heard_in_a_graphs_messages() -> None:
+    async with scripted(completion("yes", {"yes": -0.1})) as server, client(server) as model:
+
+        async def node(_: State) -> State:
+            await model.choose(ASK, CHOICES)
+            return {"text": await model.complete(ASK, 10)}
+
+        assert await heard(node) == []
+        assert [request["stream"] for request in server.asked(CHAT)] == [False, False]
