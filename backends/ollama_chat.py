@@ -124,11 +124,12 @@ class OllamaServer:
                 options=_options(served, max_tokens),
                 **request,
             )
-        text: str = reply.text
-        return text
+        return reply.text
 
     async def _first_pulled(self) -> str:
-        pulled = [model.model for model in (await self._client.list()).models if model.model]
+        pulled: list[str] = [
+            model.model for model in (await self._client.list()).models if model.model
+        ]
         if not pulled:
             raise LanguageModelUnavailable(
                 f"Ollama at {self._url} has no model: run `ollama pull MODEL` there."
