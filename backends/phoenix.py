@@ -89,7 +89,7 @@ class PhoenixProcess:
         self._state = PhoenixState("starting")
         self._keeper = asyncio.create_task(self._keep(), name="phoenix")
 
-    async def wait_ready(self, timeout_s: float = 120.0) -> None:
+    async def wait_ready(self, timeout_s: float = 180.0) -> None:
         """Return when traces can be delivered and the page opened.
 
         Raises:
@@ -190,7 +190,7 @@ class PhoenixProcess:
     def _ended(self, process: asyncio.subprocess.Process) -> PhoenixUnavailable:
         return PhoenixUnavailable(
             f"Phoenix ended with code {process.returncode}: {_reason(self._log)} "
-            f"(its log: {self._log})"
+            f"(its log: {self._log}; its data, traces only: {self._folder})"
         )
 
 
@@ -227,6 +227,7 @@ def _environment(
         # Its assistant wants a hosted model; MCP is served by the service itself.
         "PHOENIX_DISABLE_AGENT_ASSISTANT": "true",
         "PHOENIX_ENABLE_MCP_SERVER": "false",
+        "PHOENIX_LOGGING_LEVEL": "warning",  # else a line for every request, for ever
         "PYTHONUNBUFFERED": "1",
     }
     foreign = ("PHOENIX_", "TANDEM_", "OTEL_")

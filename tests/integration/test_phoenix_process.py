@@ -16,6 +16,8 @@ from settings import PhoenixSettings
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(300)  # Phoenix takes 20 s to start, a minute on a busy machine
+
 
 async def test_phoenix_listens_on_loopback_only(phoenix_process: PhoenixProcess) -> None:
     assert phoenix_process.pid is not None
@@ -141,7 +143,7 @@ async def test_killing_the_service_ends_phoenix(tmp_path: Path, free_port: int) 
     )
     assert owner.stdout is not None
     try:
-        pid = int(await asyncio.wait_for(owner.stdout.readline(), 100))
+        pid = int(await asyncio.wait_for(owner.stdout.readline(), 200))
     finally:
         owner.kill()
         await owner.wait()

@@ -5,14 +5,21 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langgraph.graph import END, START, StateGraph
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
 from typing_extensions import TypedDict
 
+from backends.phoenix_exporter import PhoenixExporter
 from backends.tracing import current_trace_id, record_documents, start_tracing
 from settings import PhoenixSettings
+
+pytestmark = pytest.mark.timeout(300)  # Phoenix takes 20 s to start, a minute on a busy machine
 
 
 class State(TypedDict, total=False):
@@ -75,3 +82,18 @@ async def test_a_run_is_seen_with_its_steps_and_documents(phoenix: str) -> None:
     found = spans["Shelf"]["attributes"]
     assert found["retrieval.documents.2.document.id"] == "id-2"
     assert found["retrieval.documents.2.document.score"] == 0.5
+
+
+async def test_no_proxy_sees_a_trace(phoenix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    exporter = PhoenixExporter(phoenix)
+    exporter.hurry(within_s=10)
+    context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1))
+    span = ReadableSpan("direct", context=context, start_time=1, end_time=2)
+
+    result = await asyncio.to_thread(exporter.export, [span])
+    exporter.shutdown()
+
+    assert result is SpanExportResult.SUCCESS
