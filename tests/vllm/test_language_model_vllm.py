@@ -18,7 +18,7 @@ from errors import PromptTooLong
 from nodes.reading import LanguageModelReader
 from settings import LanguageModelSettings
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 QUESTION = [("user", "Is the sky blue?")]
 
