@@ -19,6 +19,8 @@ class Group(NamedTuple):
     tokens: int
     shallowest: int
     """The least depth among the headings of the sections in it."""
+    is_whole: bool = False
+    """Whether it holds all of its sections."""
 
     @property
     def path(self) -> Path:
@@ -39,8 +41,8 @@ def pack(units: Sequence[Unit], *, target: int, room: Callable[[Path], int]) -> 
     groups: list[Group] = []
     for path, section in _sections(units):
         limit = room(path)
-        for index, group in enumerate(_packed(section, len(path), min(target, limit), limit)):
-            if index == 0 and groups and _belong_together(groups[-1], group, target):
+        for group in _packed(section, len(path), min(target, limit), limit):
+            if groups and _belong_together(groups[-1], group, target):
                 groups[-1] = _merged(groups[-1], group)
             else:
                 groups.append(group)
@@ -81,7 +83,8 @@ def _packed(section: Sequence[Unit], depth: int, target: int, limit: int) -> lis
     current: list[Unit] = []
     held = 0
     for unit in section:
-        most = limit if all(_is_heading(one) for one in current) else target
+        # Too little to stand alone, such as a heading or "For example:".
+        most = limit if held < _TINY * target else target
         if current and held + unit.tokens > most:
             groups.append(Group(current, held, depth))
             current, held = [], unit.lead_tokens
@@ -92,11 +95,13 @@ def _packed(section: Sequence[Unit], depth: int, target: int, limit: int) -> lis
         before, last = groups[-2:]
         if last.tokens < _TINY * target and before.tokens + last.tokens <= limit:
             groups[-2:] = [_merged(before, last)]
-    return groups
+    return groups if len(groups) > 1 else [groups[0]._replace(is_whole=True)]
 
 
 def _belong_together(group: Group, following: Group, target: int) -> bool:
     """Whether one of two sections is tiny, both fit, and they are siblings or parent and child."""
+    if not (group.is_whole and following.is_whole):
+        return False
     if group.tokens + following.tokens > target:
         return False
     if min(group.tokens, following.tokens) >= _TINY * target:
@@ -110,6 +115,7 @@ def _merged(group: Group, following: Group) -> Group:
         group.units + following.units,
         group.tokens + following.tokens,
         min(group.shallowest, following.shallowest),
+        group.is_whole and following.is_whole,
     )
 
 

@@ -112,10 +112,10 @@ def _cut(document: ParsedDocument, part: _Part, limit: int) -> Iterator[_Part]:
 
 def words(text: str, start: int, end: int, count: int) -> list[Span]:
     """About ``count`` parts of equal length, cut between words where there are any."""
-    length = max(1, (end - start) // count)
-    spans = []
+    spans: list[Span] = []
     while start < end:
-        stop = min(end, start + length)
+        length = math.ceil((end - start) / max(1, count - len(spans)))
+        stop = start + length
         if stop < end:
             space = max(text.rfind(" ", start, stop + 1), text.rfind("\n", start, stop + 1))
             stop = space if space > start + length // 2 else stop
@@ -170,18 +170,20 @@ def _joined(block: Block, parts: list[_Part], limit: int) -> Iterator[Unit]:
     if len(parts) == 1:
         yield Unit(block, parts[0].start, parts[0].end, parts[0].tokens, parts[0].start)
         return
-    total = sum(part.tokens for part in parts)
-    aim = total / math.ceil(total / limit)
+    rest = sum(part.tokens for part in parts)
+    aim = rest / math.ceil(rest / limit)
     current: list[_Part] = []
     lead: _Part | None = None
     held = 0
     for part in parts:
-        if current and (held + part.tokens > limit or held + part.tokens / 2 > aim):
+        is_full = held + part.tokens > limit
+        if current and (is_full or (held + part.tokens / 2 > aim and rest > aim / 2)):
             yield _unit(block, current, lead)
             lead = _lead(block, current, part, limit)
             current, held = [], lead.tokens if lead else 0
         current.append(part)
         held += part.tokens
+        rest -= part.tokens
     yield _unit(block, current, lead)
 
 

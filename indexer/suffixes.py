@@ -46,7 +46,7 @@ _FORMATS = {
         "c h cc cpp cxx hh hpp hxx m mm cs java kt kts scala groovy gradle js jsx mjs cjs ts tsx "
         "vue svelte go rs rb php pl pm swift dart lua r jl ex exs erl hrl hs ml mli fs fsi clj "
         "cljs cljc lisp el scm sh bash zsh fish ps1 bat cmd sql proto thrift graphql gql tf tfvars "
-        "hcl nix zig nim v vhd vhdl sv sol css scss sass less cmake mk mak s asm f f90 f95 pas vb vbs"
+        "hcl nix zig nim v vhd vhdl sv sol css scss sass less cmake mk mak s asm f f90 f95 pas vb"
     ),
     "data": _suffixes(
         "csv tsv json jsonl ndjson json5 jsonc yaml yml toml ini cfg conf properties xml xsd xsl "

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.sentences import sentences
@@ -127,6 +127,7 @@ def test_blank_text_has_no_sentences(text: str) -> None:
     assert sentences(text) == []
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("aB1 .?!\n\t-#|`'\"()[]。e.g.") | st.characters()))
 def test_spans_are_in_order_and_lose_nothing(text: str) -> None:
     spans = sentences(text)
