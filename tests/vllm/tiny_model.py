@@ -8,9 +8,12 @@ import json
 import sys
 from pathlib import Path
 
-import torch
+import torch  # type: ignore[import-not-found]  # only in the environment of vLLM
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (  # type: ignore[import-not-found]  # as above
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 CONTEXT = 4096
 TEMPLATE = (
