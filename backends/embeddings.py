@@ -99,11 +99,10 @@ class EmbeddingModel(Embeddings, ABC):
         """The tokens of each query, its prefix included; differs where the prefixes do."""
         return self.count_tokens(texts)
 
-    @abstractmethod
     async def _embed_queries(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each piece of a query, in the same order."""
+        return await self.aembed_documents(texts)
 
-    @abstractmethod
     async def aclose(self) -> None:
         """Let go of threads and connections."""
 

@@ -58,6 +58,11 @@ class MiniLM(EmbeddingModel):
         self._queries = ThreadPoolExecutor(1, "minilm-query")
         self._documents = ThreadPoolExecutor(self._engine.streams, "minilm-documents")
 
+    @property
+    def precision(self) -> PrecisionChoice:
+        """What was asked for; once loaded, what is used."""
+        return self._engine.precision
+
     def start_loading(self) -> None:
         """Load in the background, so that the first query waits less or not at all.
 
@@ -98,9 +103,6 @@ class MiniLM(EmbeddingModel):
             )
         )
         return _in_order(vectors, batches)
-
-    async def _embed_queries(self, texts: Sequence[str]) -> list[list[float]]:
-        return await self.aembed_documents(texts)
 
     async def aclose(self) -> None:
         """Let the batches that run finish in the background, drop those that wait."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from backends.minilm_cache import cache_file, load, save
 from errors import EmbeddingsUnavailable
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Engine:
         self.streams = min(threads, MAX_STREAMS)
         self._folder = folder
         self._threads = threads
-        self._precision = precision
+        self.precision = precision
+        """What was asked for; once loaded, what is used."""
         self._cache_dir = cache_dir
         self._networks: dict[Lane, ov.CompiledModel] = {}
         self._locks: dict[Lane, threading.Lock] = {
@@ -72,37 +74,27 @@ class Engine:
         from backends.minilm_network import build_network, native_precision, read_weights
 
         core = ov.Core()
-        precision = native_precision(core) if self._precision == "auto" else self._precision
+        if self.precision == "auto":
+            self.precision = native_precision(core)
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": self.streams if lane == "document" else 1,
         }
-        network = build_network(read_weights(self._folder / "model.safetensors"))
-        cache = _usable(self._cache_dir) if lane == "query" else None
+        weights = self._folder / "model.safetensors"
         try:
-            if cache is not None:
-                return core.compile_model(network, "CPU", {**options, "CACHE_DIR": str(cache)})
-            return core.compile_model(network, "CPU", options)
+            if lane == "document" or self._cache_dir is None:
+                return core.compile_model(build_network(read_weights(weights)), "CPU", options)
+            path = cache_file(self._cache_dir, weights, ov.__version__, options)
+            network = load(core, path, options)
+            if network is None:
+                network = core.compile_model(build_network(read_weights(weights)), "CPU", options)
+                save(network, path)
         except RuntimeError as exc:
             raise EmbeddingsUnavailable(
                 f"OpenVINO cannot run the embedded model on this processor: {exc}"
             ) from exc
-
-
-def _usable(folder: Path | None) -> Path | None:
-    """The cache folder, made if it is missing; None where it cannot be used: loading is slower
-    without it, not wrong."""
-    if folder is None:
-        return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return None
-    return folder
+        return network
 
 
 def _pad(batch: Sequence[Ids]) -> list[np.ndarray[Any, Any]]:
