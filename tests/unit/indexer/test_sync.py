@@ -1,7 +1,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ def folder(tmp_path: Path) -> Path:
 
 def write(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+def move_away(folder: Path, *, leave_empty: bool = False) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    if leave_empty:
+        folder.mkdir()
 
 
 def age(folder: Path) -> None:
@@ -164,7 +170,7 @@ async def test_only_files_below_the_given_path_are_removed(index: Index, folder:
 
 async def test_a_root_that_has_vanished_is_refused(index: Index, folder: Path) -> None:
     await index.sync(folder)
-    folder.rename(folder.with_name("elsewhere"))
+    move_away(folder)
     with pytest.raises(PathError, match="does not exist"):
         await index.sync(folder)
     assert len(index.sources()) == 3
@@ -172,8 +178,7 @@ async def test_a_root_that_has_vanished_is_refused(index: Index, folder: Path) -
 
 async def test_an_empty_mount_point_is_refused(index: Index, folder: Path) -> None:
     await index.sync(folder)
-    folder.rename(folder.with_name("elsewhere"))
-    folder.mkdir()
+    move_away(folder, leave_empty=True)
     with pytest.raises(PathError, match="not mounted"):
         await index.sync(folder)
     assert len(index.sources()) == 3
@@ -313,7 +318,7 @@ async def test_a_backend_that_stays_away_stops_the_sync_and_keeps_what_was_done(
         write(folder / f"{number:03}.txt", f"This is text number {number}.\n")
     answers = index.embeddings.aembed_documents
 
-    async def fail_later(texts: list[str]) -> list[list[float]]:
+    async def fail_later(texts: Sequence[str]) -> list[list[float]]:
         if len(index.embeddings.embedded) > 300:
             raise EmbeddingsUnavailable("The embedding server does not answer.")
         return await answers(texts)
@@ -381,7 +386,7 @@ async def test_progress_ends_with_everything_done(index: Index, folder: Path) ->
 async def test_the_store_is_optimized_after_a_large_change_only(
     index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.sync.OPTIMIZE_AFTER", 4)
+    monkeypatch.setattr("indexer.sync.OPTIMIZE_AFTER", 3)
     await index.sync(folder / "b.txt")
     assert index.store.optimized == 0
     await index.sync(folder)

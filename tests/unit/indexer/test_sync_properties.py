@@ -1,0 +1,129 @@
+"""Random sequences of file operations: the index must equal one made from scratch."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from index_fakes import Index, Killed, from_scratch, new_index
+
+NAMES = ("one.md", "two.txt", "Three.md", "sub/one.md", "sub/deep/four.txt", "other/one.md")
+FOLDERS = ("sub", "other", "sub/deep", "fresh")
+PARAGRAPHS = tuple(
+    f"## Part {number}\n\nParagraph {number} says {word}.\n"
+    for number, word in enumerate(("yes", "no", "perhaps", "never", "always", ""))
+)
+
+
+class Operation(NamedTuple):
+    """One change of a folder; one that cannot be done now does nothing."""
+
+    do: Callable[..., None]
+    arguments: tuple[object, ...]
+
+    def apply(self, root: Path) -> None:
+        self.do(root, *self.arguments)
+
+
+def write(root: Path, name: str, parts: list[str]) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(parts))
+
+
+def delete(root: Path, name: str) -> None:
+    (root / name).unlink(missing_ok=True)
+
+
+def move(root: Path, old: str, new: str) -> None:
+    if (root / old).is_file():
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).replace(root / new)
+
+
+def copy(root: Path, old: str, new: str) -> None:
+    if (root / old).is_file() and old != new:
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / old, root / new)
+
+
+def move_folder(root: Path, old: str, new: str) -> None:
+    if (root / old).is_dir() and not (root / new).exists() and not new.startswith(f"{old}/"):
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(root / new)
+
+
+def spoil(root: Path, name: str) -> None:
+    if (root / name).is_file():
+        (root / name).write_bytes(bytes(range(256)))
+
+
+names = st.sampled_from(NAMES)
+folders = st.sampled_from(FOLDERS)
+texts = st.lists(st.sampled_from(PARAGRAPHS), max_size=5)
+operations = st.one_of(
+    st.builds(Operation, st.just(write), st.tuples(names, texts)),
+    st.builds(Operation, st.just(delete), st.tuples(names)),
+    st.builds(Operation, st.just(move), st.tuples(names, names)),
+    st.builds(Operation, st.just(copy), st.tuples(names, names)),
+    st.builds(Operation, st.just(move_folder), st.tuples(folders, folders)),
+    st.builds(Operation, st.just(spoil), st.tuples(names)),
+)
+batches = st.lists(st.lists(operations, min_size=1, max_size=5), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=batches)
+def test_the_index_equals_the_folder_after_any_operations(
+    batches: list[list[Operation]],
+) -> None:
+    asyncio.run(_follow(batches, fuse=None))
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=batches, fuse=st.integers(0, 8))
+def test_the_index_equals_the_folder_after_any_operations_and_crashes(
+    batches: list[list[Operation]], fuse: int
+) -> None:
+    asyncio.run(_follow(batches, fuse=fuse))
+
+
+async def _follow(batches: list[list[Operation]], *, fuse: int | None) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "root"
+        root.mkdir()
+        index = new_index(Path(temporary) / "data")
+        try:
+            for batch in batches:
+                for operation in batch:
+                    operation.apply(root)
+                if fuse is not None:
+                    await _crash(index, root, fuse)
+                else:
+                    await _sync_embedding_only_what_is_new(index, root)
+            await index.sync(root)
+            expected = await from_scratch(Path(temporary) / "new", root)
+            assert index.store.points == expected
+        finally:
+            await index.manifest.aclose()
+
+
+async def _sync_embedding_only_what_is_new(index: Index, root: Path) -> None:
+    before = {point.metadata["content_hash"] for point in index.store.points.values()}
+    index.embeddings.embedded.clear()
+    report = await index.sync(root)
+    after = {point.metadata["content_hash"] for point in index.store.points.values()}
+    assert len(index.embeddings.embedded) == len(after - before) == report.chunks_embedded
+
+
+async def _crash(index: Index, root: Path, fuse: int) -> None:
+    index.store.fuse = fuse
+    try:
+        await index.sync(root)
+    except Killed:
+        await index.restart()
+    index.store.fuse = None
