@@ -23,14 +23,18 @@ def to_filter(source: models.Filter | None) -> edge.Filter | None:
     """
     if source is None:
         return None
-    at_least = source.min_should
     return edge.Filter(
         must=_conditions(source.must),
         should=_conditions(source.should),
         must_not=_conditions(source.must_not),
-        min_should=at_least
-        and edge.MinShould(_conditions(at_least.conditions) or [], at_least.min_count),
+        min_should=_min_should(source.min_should),
     )
+
+
+def _min_should(source: models.MinShould | None) -> edge.MinShould | None:
+    if source is None:
+        return None
+    return edge.MinShould(_conditions(source.conditions) or [], source.min_count)
 
 
 def _conditions(source: Any) -> list[Any] | None:

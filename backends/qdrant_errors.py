@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-import grpc
+import grpc  # type: ignore[import-untyped]  # publishes no types
 import httpx
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
