@@ -22,7 +22,8 @@ class Unit(NamedTuple):
     """Where the overlap with the part before begins; ``start`` where there is none."""
     lead_tokens: int = 0
     slack: int = 0
-    """The characters that were not counted: the space between parts that were joined again."""
+    """The characters that were not counted: the space between parts that were joined again.
+    ``UNCERTAIN`` and more where the tokens are only a bound."""
 
 
 class _Part(NamedTuple):
@@ -33,6 +34,7 @@ class _Part(NamedTuple):
     level: int
     """How many splitters have been tried."""
     tokens: int = 0
+    slack: int = 0
 
 
 Splitter = Callable[[str, int, int], list[Span]]
@@ -43,7 +45,7 @@ natural language have four or five, and a line may have millions."""
 _FILL = 0.9
 """How full a part is meant to be that is cut at words: tokens are not spread evenly."""
 UNCERTAIN = 1_000
-"""The slack of parts that were cut inside a word: their counts do not add up."""
+"""The slack of what must be counted again as a whole: parts of one word, or one endless word."""
 _MAX_OVERLAP = 0.25
 """The part of the limit that an overlap may take."""
 
@@ -86,14 +88,22 @@ def _fitting_parts(
                 short.append(part)
         counts = counter.bare([text[part.start : part.end] for part in short])
         for part, tokens in zip(short, counts, strict=True):
-            counted = part._replace(tokens=tokens)
+            counted = _counted(part, tokens)
             allowed = (limits if part.level else wholes)[part.block]
-            if tokens <= allowed or part.end - part.start <= 1:
+            if counted.tokens <= allowed or part.end - part.start <= 1:
                 done.append(counted)
             else:
                 cut += _cut(document, counted, limits[part.block])
         waiting = cut
     return sorted(done)
+
+
+def _counted(part: _Part, tokens: int) -> _Part:
+    """A tokenizer may see one unknown word in a megabyte of letters; a reader sees a megabyte."""
+    least = (part.end - part.start) // _CHARS_PER_TOKEN
+    if tokens < least:
+        return part._replace(tokens=least, slack=UNCERTAIN)
+    return part._replace(tokens=tokens)
 
 
 def _cut(document: ParsedDocument, part: _Part, limit: int) -> Iterator[_Part]:
@@ -168,7 +178,7 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 def _joined(block: Block, parts: list[_Part], limit: int) -> Iterator[Unit]:
     """Neighbouring parts of a block together again, evenly filled, with a sentence of overlap."""
     if len(parts) == 1:
-        yield Unit(block, parts[0].start, parts[0].end, parts[0].tokens, parts[0].start)
+        yield _unit(block, parts, None)
         return
     rest = sum(part.tokens for part in parts)
     aim = rest / math.ceil(rest / limit)
@@ -199,7 +209,7 @@ def _unit(block: Block, parts: list[_Part], lead: _Part | None) -> Unit:
     tokens = sum(part.tokens for part in parts)
     counted = [lead, *parts] if lead else parts
     gaps = [after.start - before.end for before, after in pairwise(counted)]
-    slack = sum(gap or UNCERTAIN for gap in gaps)
+    slack = sum(gap or UNCERTAIN for gap in gaps) + sum(part.slack for part in counted)
     start, end = parts[0].start, parts[-1].end
     if lead is None:
         return Unit(block, start, end, tokens, start, slack=slack)
