@@ -3,13 +3,15 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from index_fakes import Index, Killed, from_scratch, new_index
+
+from tests.unit.indexer.index_fakes import Index, Killed, from_scratch, look_away, new_index
 
 NAMES = ("one.md", "two.txt", "Three.md", "sub/one.md", "sub/deep/four.txt", "other/one.md")
 FOLDERS = ("sub", "other", "sub/deep", "fresh")
@@ -62,6 +64,8 @@ def spoil(root: Path, name: str) -> None:
         (root / name).write_bytes(bytes(range(256)))
 
 
+ONE = Operation(write, ("one.md", [PARAGRAPHS[0]]))
+ANOTHER = Operation(write, ("one.md", [PARAGRAPHS[1]]))
 names = st.sampled_from(NAMES)
 folders = st.sampled_from(FOLDERS)
 texts = st.lists(st.sampled_from(PARAGRAPHS), max_size=5)
@@ -81,24 +85,27 @@ batches = st.lists(st.lists(operations, min_size=1, max_size=5), min_size=1, max
 def test_the_index_equals_the_folder_after_any_operations(
     batches: list[list[Operation]],
 ) -> None:
-    asyncio.run(_follow(batches, fuse=None))
+    asyncio.run(_follow(batches, [None] * 4))
 
 
 @settings(max_examples=60, deadline=None)
-@given(batches=batches, fuse=st.integers(0, 8))
+@example(batches=[[ONE], [ANOTHER]], fuses=[1, 1, 1, 1])
+@given(batches=batches, fuses=st.lists(st.sampled_from((1, 2, 3, 0, 4)), min_size=4, max_size=4))
 def test_the_index_equals_the_folder_after_any_operations_and_crashes(
-    batches: list[list[Operation]], fuse: int
+    batches: list[list[Operation]], fuses: list[int]
 ) -> None:
-    asyncio.run(_follow(batches, fuse=fuse))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("indexer.sync.mend", look_away)  # what was intended has to suffice
+        asyncio.run(_follow(batches, fuses))
 
 
-async def _follow(batches: list[list[Operation]], *, fuse: int | None) -> None:
+async def _follow(batches: list[list[Operation]], fuses: Sequence[int | None]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
         root.mkdir()
         index = new_index(Path(temporary) / "data")
         try:
-            for batch in batches:
+            for batch, fuse in zip(batches, fuses, strict=False):
                 for operation in batch:
                     operation.apply(root)
                 if fuse is not None:
