@@ -48,8 +48,8 @@ def read(
         for _ in range(_ATTEMPTS):
             record = _observe(file, recipe)
             if previous is not None and _holds(previous, record):
-                state, reason = previous.state, previous.reason
-                return Reading(record._replace(state=state, reason=reason), "same")
+                same = record._replace(state=previous.state, reason=previous.reason)
+                return Reading(same, "same")
             chunks, reason = _chunks(file.path, chunker)
             if _unchanged(file.path, record):
                 break
