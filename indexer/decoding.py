@@ -3,6 +3,7 @@
 import codecs
 import re
 from contextlib import suppress
+from itertools import islice
 
 from errors import ParsingError
 
@@ -15,6 +16,7 @@ _MARKS = (
 )
 _SAMPLE = 65_536
 """Bytes that the encoding is told from: detection is slow, and more do not change its mind."""
+_SAMPLE_LINES = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAX_CONTROL_SHARE = 0.005
 _MAX_BROKEN_SHARE = 0.05
@@ -64,11 +66,9 @@ def _unmarked(data: bytes, declared: str | None) -> str:
 def _detected(data: bytes) -> str:
     from charset_normalizer import from_bytes  # slow to import, rarely needed
 
-    # Around the first byte that is not ASCII: a sample without one tells nothing.
-    first = next(iter(re.finditer(rb"[^\x00-\x7f]", data))).start()
-    begin = data.rfind(b"\n", 0, max(0, first - _SAMPLE // 4)) + 1
-    begin = max(begin, first - _SAMPLE // 2)
-    best = from_bytes(data[begin : begin + _SAMPLE]).best()
+    # Only what is not ASCII tells encodings apart, and what is would drown it.
+    telling = (line for line in data.split(b"\n") if not line.isascii())
+    best = from_bytes(b"\n".join(islice(telling, _SAMPLE_LINES))[:_SAMPLE]).best()
     if best is None:
         raise ParsingError("its text encoding cannot be told: save it as UTF-8")
     return data.decode(best.encoding, "replace")

@@ -61,7 +61,9 @@ def _extract(path: Path, config: ExtractionConfig) -> ExtractionResult:
         reason = " ".join(str(exc).split())[:300]
         if re.search(r"password|encrypt", reason, re.IGNORECASE):
             raise ParsingError("it is protected by a password: save it without one") from exc
-        raise ParsingError(f"it is damaged or not supported: {reason}") from exc
+        # The library repeats what kind of error it is at every level.
+        reason = reason.rpartition(": ")[2]
+        raise ParsingError(f"it is damaged, or no {path.suffix} file: {reason}") from exc
 
 
 def _title(result: ExtractionResult) -> str:

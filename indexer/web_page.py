@@ -12,6 +12,7 @@ _BREAKS = frozenset(  # where a paragraph ends
     "figure footer form h1 h2 h3 h4 h5 h6 header hr html li main ol p pre section summary table "
     "tbody td tfoot th thead title tr ul caption".split()
 )
+_CELL_ENDS = ("td", "th", "tr", "caption", "table", "")
 _VOID = frozenset("br hr img input meta link area base col embed source track wbr".split())  # noqa: SIM905 - legible
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
@@ -43,6 +44,7 @@ class _Page(HTMLParser):
         self._cells: list[str] = []
         self._first_line = self._last_line = 0
         self._open: dict[str, int] = {}
+        self._hidden: list[str] = []  # open elements whose text nobody sees, from the outermost
         self._heading = 0
         self._is_item = False
 
@@ -53,7 +55,11 @@ class _Page(HTMLParser):
             return
         if tag in _BREAKS:
             self._break(tag)
-        if tag in _UNSEEN or tag in ("pre", "table", "title"):
+        if tag in _UNSEEN:
+            self._hidden.append(tag)
+        elif tag in ("main", "article", "h1"):
+            self._hidden.clear()  # somebody forgot to close what was hidden
+        if tag in ("pre", "table", "title"):
             self._open[tag] = self._open.get(tag, 0) + 1
         elif len(tag) == 2 and tag[0] == "h" and tag[1] in "123456":
             self._heading = int(tag[1])
@@ -63,13 +69,15 @@ class _Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in _BREAKS:
             self._break(tag)
+        if tag in self._hidden:
+            del self._hidden[self._hidden.index(tag) :]
         if self._open.get(tag):
             self._open[tag] -= 1
         if tag == "table" and not self._open.get(tag):
             self._end_table()
 
     def handle_data(self, data: str) -> None:
-        if any(self._open.get(tag) for tag in _UNSEEN):
+        if self._hidden:
             return
         if data.strip():
             line = self.getpos()[0]
@@ -96,6 +104,9 @@ class _Page(HTMLParser):
 
     def _break(self, tag: str) -> None:
         """Ends the paragraph, cell or row that has been read so far."""
+        if self._open.get("table") and tag not in _CELL_ENDS:
+            self._parts.append(" ")  # a paragraph within a cell
+            return
         text = "".join(self._parts)
         in_code = bool(self._open.get("pre"))
         text = text.strip("\n").rstrip() if in_code else _tidy(text)
