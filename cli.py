@@ -129,17 +129,23 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
 async def _ask_here(settings: Settings, question: str) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with lean_imports():
+        from backends.embeddings import create_embeddings
+
+        # Loading the model needs no interpreter lock: it goes on while the rest is imported.
+        embeddings = create_embeddings(settings.embeddings, cache_dir=settings.data_dir / "models")
+        embeddings.start_loading()
+
         from backends.connections import connect
         from backends.tracing import start_tracing
         from graph.builder import build_graph
         from graph.context import RagContext
         from graph.events import run_events
 
-        backends = connect(settings)
+        backends = connect(settings, embeddings)
         graph = build_graph(backends)
     tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
     try:
-        await backends.store.prepare()
+        await backends.store.open()
         async for event in run_events(graph, question, RagContext.of(settings)):
             yield event["event"], event["data"]
     finally:
@@ -158,14 +164,21 @@ def lean_imports() -> Iterator[None]:
     from pydantic import BaseModel, ConfigDict
 
     config, rebuild = BaseModel.model_config, BaseModel.__dict__["model_rebuild"]
+
+    def rebuild_if_used(cls: type[BaseModel], **options: Any) -> bool | None:
+        # qdrant_client rebuilds its 400 models when imported; pydantic itself, at first use,
+        # always says how.
+        built: bool | None = rebuild.__get__(None, cls)(**options) if options else None
+        return built
+
     gc.disable()
     BaseModel.model_config = ConfigDict(defer_build=True)
-    BaseModel.model_rebuild = classmethod(lambda cls, **_: None)  # type: ignore[assignment, method-assign]  # qdrant_client rebuilds all its models on import
+    BaseModel.model_rebuild = classmethod(rebuild_if_used)  # type: ignore[assignment, arg-type]  # for now
     try:
         yield
     finally:
         BaseModel.model_config = config
-        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # what it was
+        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # as it was
         gc.enable()
 
 
@@ -183,7 +196,7 @@ def _print_sources(output: dict[str, Any]) -> None:
     for citation in {c["marker"]: c for c in output["citations"]}.values():
         print(f"  [{citation['marker']}] {_place(citation)}")
     if output["notice"]:
-        print(f"  {output['notice']}", file=sys.stderr)
+        print(f"  {output['notice']}")
 
 
 def _place(citation: dict[str, Any]) -> str:
@@ -192,7 +205,8 @@ def _place(citation: dict[str, Any]) -> str:
     if citation["page"]:
         place += f", page {citation['page']}"
     elif citation["start_line"]:
-        place += f", lines {citation['start_line']}-{citation['end_line']}"
+        first, last = citation["start_line"], citation["end_line"]
+        place += f", line {first}" if first == last else f", lines {first}-{last}"
     heading = citation["heading"] or citation["title"]
     return f"{place}: {heading}" if heading else place
 

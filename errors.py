@@ -4,7 +4,8 @@
     ├── UsageError                 the request or a setting is wrong            exit 2, HTTP 400
     │   ├── SettingsError
     │   ├── QuestionError
-    │   └── PathError
+    │   ├── PathError
+    │   └── Forbidden              the caller may not do this                  exit 2, HTTP 403
     ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
     │   ├── EmbeddingsUnavailable
     │   ├── VectorStoreUnavailable
@@ -59,6 +60,13 @@ class PathError(UsageError):
     """A path given by the user does not exist or cannot be read."""
 
     code = "bad_path"
+
+
+class Forbidden(UsageError):
+    """The caller may not do what was asked."""
+
+    code = "forbidden"
+    http_status = 403
 
 
 class UnavailableError(TandemError):

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -32,6 +34,8 @@ def create_app(service: Service) -> FastAPI:
         title="Tandem",
         summary="Agentic RAG on two machines: cited answers from your own documents.",
         version="0.1.0",
+        docs_url=None,  # FastAPI's pages load their scripts from the web
+        redoc_url=None,
     )
     hosts = ["127.0.0.1", "localhost", "[::1]", *service.settings.allowed_hosts]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
@@ -41,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(documents_router(service))
     add_playground(app, service)
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def home() -> RedirectResponse:
         return RedirectResponse("/rag/playground/")
 
@@ -60,30 +64,56 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
     url = f"http://{_printable(settings.host)}:{settings.port}"
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
-        tracing = start_tracing(settings.phoenix)
-        stack.push_async_callback(tracing.aclose)
         service = await stack.enter_async_context(open_service(settings))
         if with_phoenix:
             phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)
             await phoenix.start()
             stack.push_async_callback(phoenix.stop)
+        tracing = start_tracing(settings.phoenix)
+        stack.push_async_callback(tracing.aclose)
         await _warm(service)
         stack.enter_context(announced(settings.data_dir, url, service.token))
         indexing = asyncio.create_task(service.indexing.run_roots())
         await stack.enter_async_context(background("index the roots", indexing))
         print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
-        await _run(create_app(service), listener, settings)
+        http = _http_server(create_app(service), settings)
+        _on_signals(http.interrupt)
+        await http.serve(sockets=[listener])
 
 
-async def _run(app: FastAPI, listener: socket.socket, settings: Settings) -> None:
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=settings.log_level == "debug",
-        timeout_graceful_shutdown=_SHUTDOWN_S,
-        server_header=False,
+class _Server(uvicorn.Server):
+    """uvicorn with the signals left to ``serve``, whose clean-up must not be interrupted.
+
+    uvicorn would raise a captured signal again once it has stopped, before Phoenix is stopped and
+    the store closed.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def interrupt(self) -> None:
+        """Finish what runs; a second time: stop at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _http_server(app: FastAPI, settings: Settings) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=settings.log_level == "debug",
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            server_header=False,
+        )
     )
-    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _on_signals(interrupt: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
 
 
 async def _warm(service: Service) -> None:
@@ -148,7 +178,7 @@ def _greeting(service: Service, url: str) -> str:
 Tandem is ready. It answers while it indexes {roots}.
 
   playground  {url}/rag/playground/
-  API         {url}/docs
+  API         {url}/openapi.json
   traces      {phoenix}
   answers by  {"the language model at " + settings.llm.base_urls[0] if reader else "extracts"}
 

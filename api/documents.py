@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException
+from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.service import Service
-from errors import TandemError
+from errors import Forbidden, TandemError
+from indexer.records import FileRecord
 from indexer.sync import Progress
 
 
@@ -33,7 +34,10 @@ def documents_router(service: Service) -> APIRouter:
     async def local_user(authorization: Annotated[str, Header()] = "") -> None:
         """Only who can read the data folder may have the service read other files."""
         if not secrets.compare_digest(authorization.encode(), f"Bearer {service.token}".encode()):
-            raise HTTPException(403, "Use `tandem index`: it carries the service's token.")
+            raise Forbidden(
+                "Only this machine's user may sync: use `tandem index`, which carries the "
+                "service's token."
+            )
 
     @router.get("")
     async def documents() -> dict[str, Any]:
@@ -52,10 +56,21 @@ async def index_status(service: Service) -> dict[str, Any]:
     """What is indexed, what failed and why."""
     indexing = service.indexing
     return {
-        "documents": [row.as_dict() for row in await indexing.manifest.documents()],
+        "documents": [_shown(record) for record in await indexing.manifest.documents()],
         "points": await service.backends.store.count(),
         "syncing": asdict(indexing.progress) if indexing.progress else None,
         "error": indexing.error,
+    }
+
+
+def _shown(record: FileRecord) -> dict[str, Any]:
+    """What a client may know of a file: not where it lies on this machine."""
+    return {
+        "source": record.source,
+        "state": record.state,
+        "reason": record.reason,
+        "bytes": record.size,
+        "indexed_at": record.indexed_at,
     }
 
 

@@ -39,7 +39,7 @@ async def readiness(service: Service) -> dict[str, object]:
         "embeddings": lambda: backends.embeddings.aembed_query("ready?"),
     }
     if backends.language_model is not None:
-        probes["language_model"] = backends.language_model.model_name
+        probes["language_model"] = backends.language_model.served
     states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
     named = dict(zip(probes, states, strict=True))
     return {"ready": named["vector_store"]["ok"], "backends": named}

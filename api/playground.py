@@ -47,9 +47,10 @@ def add_playground(app: FastAPI, service: Service) -> None:
             "input_schema", "output_schema", "config_schema",
         ],
     )  # fmt: skip
+    app.router.on_startup.clear()  # LangServe's only: it prints a banner
 
 
-def rag_runnable(service: Service) -> Runnable[Question, Answer]:
+def rag_runnable(service: Service) -> Runnable[Any, Any]:
     """The graph as a runnable that streams its answer.
 
     The pieces add up to the result: first the answer as it is written, then everything else.
@@ -69,6 +70,4 @@ def rag_runnable(service: Service) -> Runnable[Question, Answer]:
                         del output["answer"]
                     yield AddableDict(output)
 
-    return RunnableGenerator(answer, name="rag").with_types(
-        input_type=Question, output_type=Answer
-    )
+    return RunnableGenerator(answer, name="rag").with_types(input_type=Question, output_type=Answer)

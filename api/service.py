@@ -99,7 +99,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with contextlib.AsyncExitStack() as stack:
         backends = connect(settings)
         stack.push_async_callback(backends.aclose)
-        await backends.store.prepare()
+        await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
         yield Service(

@@ -29,8 +29,8 @@ class Backends:
         await self.embeddings.aclose()
 
 
-def connect(settings: Settings) -> Backends:
-    """Every backend that the settings name.
+def connect(settings: Settings, embeddings: EmbeddingModel | None = None) -> Backends:
+    """Every backend that the settings name; ``embeddings`` where they were begun earlier.
 
     Servers are not contacted yet, so one that is down delays and fails nothing here; the
     embedded store is opened, which takes its lock.
@@ -39,7 +39,9 @@ def connect(settings: Settings) -> Backends:
         StoreLocked: another process holds the embedded store.
         StoreDamaged: the data folder cannot be read.
     """
-    embeddings = create_embeddings(settings.embeddings)
+    embeddings = embeddings or create_embeddings(
+        settings.embeddings, cache_dir=settings.data_dir / "models"
+    )
     return Backends(
         settings=settings,
         embeddings=embeddings,

@@ -52,6 +52,9 @@ class EmbeddingModel(Embeddings, ABC):
     max_tokens: int
     """The longest text in the model's own tokens, special tokens and prefix included."""
 
+    def start_loading(self) -> None:
+        """Begin in the background what the first call would wait for."""
+
     @abstractmethod
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The tokens of each document, special tokens and the document prefix included."""
@@ -171,7 +174,8 @@ def check_vectors(vectors: object, *, count: int, dimension: int | None, model: 
     if dimension is not None and matrix.shape[1] != dimension:
         raise EmbeddingMismatch(
             f"{model} returned vectors of {matrix.shape[1]} dimensions, before of {dimension}: "
-            "the model behind this name has changed. Run `tandem reindex`."
+            "the model behind this name has changed. Name a new TANDEM_QDRANT__COLLECTION and "
+            "index again."
         )
     usable = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
     if not usable.all():

@@ -20,7 +20,7 @@ from backends.edge_config import describe, to_collection_info, to_config, to_sch
 from backends.edge_errors import folder_errors, refuse_given, to_id, unsupported
 from backends.edge_filters import to_filter
 from backends.edge_shard import Shard
-from errors import SettingsError, UsageError
+from errors import SettingsError, UsageError, VectorStoreUnavailable
 
 _DONE = models.UpdateStatus.COMPLETED
 
@@ -255,7 +255,10 @@ class EdgeClient:
         with self._lock:
             if collection_name not in self._shards:
                 if not self.collection_exists(collection_name):
-                    raise UsageError(f"There is no collection {collection_name!r}.")
+                    raise VectorStoreUnavailable(
+                        f"There is no collection {collection_name!r} yet: nothing was indexed. "
+                        "Run `tandem index PATH`."
+                    )
                 self._shards[collection_name] = Shard.open(self._path(collection_name))
             return self._shards[collection_name]
 

@@ -95,6 +95,7 @@ def _in_words(stored: Any) -> str:
 def _mismatch(name: str, stored: str, configured: str) -> FingerprintMismatch:
     return FingerprintMismatch(
         f"The index {name!r} was made with {stored}, the configured embedding model is "
-        f"{configured}: their vectors cannot be compared. Run `tandem reindex`, or set "
+        f"{configured}: their vectors cannot be compared. Name a new "
+        "TANDEM_QDRANT__COLLECTION and index again, or set "
         "TANDEM_EMBEDDINGS__MODEL and TANDEM_EMBEDDINGS__PROVIDER back."
     )

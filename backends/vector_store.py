@@ -27,6 +27,7 @@ from backends.qdrant_edge import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, SPARSE, prepare_collection
+from errors import EmbeddingsUnavailable
 from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,13 @@ class VectorStore(QdrantVectorStore):
         """
         fingerprint = await self._model.fingerprint()
         await self._run(prepare_collection, self.client, self.collection_name, fingerprint)
+
+    async def open(self) -> None:
+        """``prepare`` for those who only search: without embeddings, keywords still find."""
+        try:
+            await self.prepare()
+        except EmbeddingsUnavailable as exc:
+            logger.warning("%s Until then, search is by keywords alone.", exc)
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Store points, replacing those of the same id. On return they survive a kill.

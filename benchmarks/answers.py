@@ -26,7 +26,7 @@ from typing import Any
 from api.service import Service, open_service
 from graph.context import RagContext
 from graph.state import RagOutput
-from settings import Settings, load_settings
+from settings import load_settings
 
 CONCURRENCY = 2
 
@@ -80,9 +80,7 @@ async def measure(data: Path, limit: int | None) -> dict[str, Any]:
         "passages": indexed.chunks_embedded,
         "reader": found[0][1]["reader"],
         "all": figures(samples, found, left_out, range(len(samples))),
-        "fitted": figures(
-            samples, found, left_out, [i for i, s in enumerate(samples) if s.fitted]
-        ),
+        "fitted": figures(samples, found, left_out, [i for i, s in enumerate(samples) if s.fitted]),
         "held_out": figures(
             samples, found, left_out, [i for i, s in enumerate(samples) if not s.fitted]
         ),

@@ -56,9 +56,7 @@ def build_graph(backends: Backends) -> RagGraph:
         partial(route_after_grading, clock=time.monotonic),
         ["generate", "rewrite_query"],
     )
-    builder.add_conditional_edges(
-        "rewrite_query", route_after_rewriting, ["retrieve", "generate"]
-    )
+    builder.add_conditional_edges("rewrite_query", route_after_rewriting, ["retrieve", "generate"])
     builder.add_edge("generate", END)
     return builder.compile(name="rag").with_config({"recursion_limit": RECURSION_LIMIT})
 

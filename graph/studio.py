@@ -20,5 +20,5 @@ def _backends() -> Backends:
 async def graph() -> AsyncIterator[RagGraph]:
     """The graph of this machine's settings."""
     backends = await asyncio.to_thread(_backends)
-    await backends.store.prepare()
+    await backends.store.open()
     yield build_graph(backends)

@@ -40,6 +40,8 @@ def _last_sentence(text: str) -> str:
 
 
 def _citation(marker: int, passage: Passage, claim: str) -> Citation:
+    quote = locate(claim, passage["text"])
+    start_line, end_line = _lines(passage, quote)
     return Citation(
         marker=marker,
         id=passage["id"],
@@ -47,10 +49,19 @@ def _citation(marker: int, passage: Passage, claim: str) -> Citation:
         title=passage["title"],
         heading=passage["heading"],
         page=passage["page"],
-        start_line=passage["start_line"],
-        end_line=passage["end_line"],
-        quote=locate(claim, passage["text"]),
+        start_line=start_line,
+        end_line=end_line,
+        quote=quote,
     )
+
+
+def _lines(passage: Passage, quote: str) -> tuple[int | None, int | None]:
+    """The quote's own lines where the passage holds its file's lines, else its passage's."""
+    first, last = passage["start_line"], passage["end_line"]
+    if first is None or last is None or last - first != passage["text"].count("\n"):
+        return first, last
+    start = first + passage["text"][: passage["text"].index(quote)].count("\n")
+    return start, start + quote.count("\n")
 
 
 def locate(claim: str, text: str) -> str:

@@ -19,7 +19,6 @@ from errors import EmbeddingsUnavailable
 from graph.context import RagContext
 from graph.state import RagState, check_question
 
-
 Mode = Literal["hybrid", "dense", "sparse"]
 
 

@@ -38,8 +38,8 @@ class WordEmbeddings(EmbeddingModel):
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self.embed_documents(texts)
+    async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        return self.embed_documents(list(texts))
 
     async def aembed_query(self, text: str) -> list[float]:
         return self.embed_query(text)

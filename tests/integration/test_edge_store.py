@@ -247,7 +247,7 @@ def test_requests_that_do_not_fit_are_refused_and_the_store_stays_usable(folder:
         client.query_points(NAME, query=[1.0] * 4, using="nope")
     with pytest.raises(UsageError, match="not a point id"):
         client.retrieve(NAME, ["no uuid"])
-    with pytest.raises(UsageError, match="There is no collection 'other'"):
+    with pytest.raises(VectorStoreUnavailable, match="There is no collection 'other'"):
         client.count("other")
     query = models.RecommendQuery(recommend=models.RecommendInput(positive=[1]))
     with pytest.raises(UsageError, match="RecommendQuery"):

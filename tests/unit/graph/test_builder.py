@@ -51,7 +51,7 @@ def rag(
     """The real graph over a scripted store and, instead of a language model, a scripted reader."""
     monkeypatch.setattr(builder, "language_model_reader", lambda backends: reader)
     backends = Backends(
-        settings=Settings(_env_file=None),  # type: ignore[call-arg]  # pydantic-settings' own
+        settings=Settings(_env_file=None),
         embeddings=WordEmbeddings(),
         sparse=cast(Any, None),
         store=cast(Any, store),

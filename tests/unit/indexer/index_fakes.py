@@ -17,7 +17,7 @@ from indexer.progress import SyncReport
 from indexer.sync import sync
 
 
-class Killed(Exception):  # noqa: N818 - it stands for the end of a process
+class Killed(Exception):
     """The process ended here."""
 
 

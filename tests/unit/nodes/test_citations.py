@@ -52,3 +52,15 @@ def test_an_answer_without_markers_cites_nothing() -> None:
 
 def test_a_passage_without_sentences_is_quoted_whole() -> None:
     assert locate("anything", "   ") == "   "
+
+
+def test_a_citation_points_at_the_lines_of_its_quote() -> None:
+    found = passage("One.\nTwo is\nhere.\nThree.", start_line=10, end_line=13)
+    _, citations = cite("Two is\nhere. [1] Three. [1]", [found])
+    assert [(c["start_line"], c["end_line"]) for c in citations] == [(11, 12), (13, 13)]
+
+
+def test_without_the_files_own_lines_the_passage_is_pointed_at() -> None:
+    found = passage("One. Two.", start_line=10, end_line=13)
+    _, citations = cite("Two. [1]", [found])
+    assert (citations[0]["start_line"], citations[0]["end_line"]) == (10, 13)

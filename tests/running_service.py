@@ -1,0 +1,97 @@
+"""Starts ``tandem serve`` as a user does, and stops it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+TANDEM = str(Path(sys.executable).parent / "tandem")
+READY_WITHIN_S = 90.0
+STOPPED_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service in a process of its own."""
+
+    url: str
+    data_dir: Path
+    process: "subprocess.Popen[str]"
+
+    def tandem(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A command on the service's data folder."""
+        return tandem(*arguments, data_dir=self.data_dir)
+
+    def client(self) -> httpx.Client:
+        """An HTTP client that knows the service's address."""
+        return httpx.Client(base_url=self.url, timeout=60.0, trust_env=False)
+
+
+def tandem(*arguments: str, data_dir: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``tandem`` to its end."""
+    return subprocess.run(  # noqa: S603 - our own program
+        [TANDEM, "--data-dir", str(data_dir), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env=environment(**settings),
+    )
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The test run's environment, without anybody's own settings and with tracing off."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("TANDEM_")}
+    return {**inherited, "TANDEM_PHOENIX__ENDPOINT": "", **settings}
+
+
+@contextlib.contextmanager
+def running_service(
+    data_dir: Path, root: Path, port: int, **settings: str
+) -> Iterator[RunningService]:
+    """A service that has indexed its root."""
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(TANDEM_ROOTS=str(root), **settings),
+    )
+    service = RunningService(f"http://127.0.0.1:{port}", data_dir, process)
+    try:
+        await_indexed(service)
+        yield service
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOPPED_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def await_indexed(service: RunningService) -> None:
+    """Return when the service has indexed something and is not at it any more."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    with service.client() as client:
+        while time.monotonic() < deadline:
+            if service.process.poll() is not None:
+                output = service.process.stdout.read() if service.process.stdout else ""
+                raise AssertionError(f"the service ended: {output}")
+            with contextlib.suppress(httpx.TransportError):
+                state = client.get("/documents").json()
+                if state["documents"] and not state["syncing"]:
+                    return
+            time.sleep(0.1)  # a start-up is waited for by asking; nothing announces it
+    raise AssertionError("the service was not ready in time")
