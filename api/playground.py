@@ -70,4 +70,5 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
                         del output["answer"]
                     yield AddableDict(output)
 
-    return RunnableGenerator(answer, name="rag").with_types(input_type=Question, output_type=Answer)
+    rag: Runnable[Any, Any] = RunnableGenerator(answer, name="rag")
+    return rag.with_types(input_type=Question, output_type=Answer)
