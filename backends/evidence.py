@@ -2,7 +2,7 @@
 
 Two small logistic models over readable features: one says how likely a sentence holds the answer,
 one how likely a passage does. Their weights come from ``benchmarks/fit_evidence.py``, fitted on
-half of a set of questions; what the other half gives is in ``docs/evaluation.md``.
+half of a set of questions; ``make bench-answers`` shows what the other half gives.
 """
 
 import math
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.reader import Passage
+from backends.sentences import is_heading, sentences
 from backends.terms import Terms, coverage, names, stems, weigh
 
 Kind = Literal["number", "name", "other"]
@@ -38,7 +39,8 @@ _LEAST_PROBABLE = 0.35
 _MAX_QUOTED = 3
 _COSINE_PER_COVERAGE = 0.7
 """What cosine stands for which coverage, where the embedding model is down."""
-_SHORTEST_SENTENCE = 25
+_MAX_EMBEDDED = 4
+"""Sentences of a passage: more cost time and found no more answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,96 +78,129 @@ class Logistic(NamedTuple):
         return 1.0 / (1.0 + math.exp(-(float(features @ np.asarray(self.weights)) + self.bias)))
 
 
-SENTENCE = Logistic((9.0, 3.0, 1.0, 1.0, 1.0), -7.0)
-PASSAGE = Logistic((8.0, 2.0, 3.0, 2.0, 1.0), -8.0)
+SENTENCE = Logistic((1.83, 5.02, -0.23, 0.23), -3.9)
+PASSAGE = Logistic((7.46, 4.32, 1.26, 1.55, 0.73), -9.3)
+
+
+class Evidence(NamedTuple):
+    """What was seen in a passage."""
+
+    spans: list[tuple[int, int]]
+    """The sentences that were looked at."""
+    rows: NDArray[np.float64]
+    """A row of features per sentence."""
+    features: NDArray[np.float64]
+    """The features of the passage."""
 
 
 class Reading(NamedTuple):
     """What reading a passage for a question gave."""
 
-    spans: Sequence[tuple[int, int]]
-    """Its sentences."""
+    spans: list[tuple[int, int]]
+    """The sentences that were looked at."""
     scores: list[float]
     """The probability of each sentence to hold the answer."""
     relevance: float
     """The probability of the passage to hold it."""
 
 
-class Chosen(NamedTuple):
+class Quoted(NamedTuple):
     """A sentence to be quoted."""
 
     passage: int
+    """Its passage's position, from 0."""
     span: tuple[int, int]
 
 
-def read_passage(
-    question: Question,
-    passage: Passage,
-    spans: Sequence[tuple[int, int]],
-    cosines: NDArray[np.float64] | None,
-) -> Reading:
-    """Weigh a passage. ``cosines`` are the question's with each sentence; None where unknown."""
-    if not spans:
-        return Reading((), [], 0.0)
-    rows = sentence_features(question, passage, spans, cosines)
-    scores = [SENTENCE.probability(row) for row in rows]
-    relevance = PASSAGE.probability(passage_features(question, passage, rows))
-    return Reading(spans, scores, relevance)
+def candidates(question: Question, text: str) -> list[tuple[int, int]]:
+    """The sentences worth embedding: those that share most words with the question, in order.
+
+    Headings and questions announce answers and hold none.
+    """
+    spans = [span for span in sentences(text) if _may_answer(text[slice(*span)])]
+    said = [coverage(question.terms, stems(text[slice(*span)])) for span in spans]
+    best = sorted(range(len(spans)), key=lambda position: -said[position])[:_MAX_EMBEDDED]
+    return [spans[position] for position in sorted(best)]
 
 
-def sentence_features(
+def weigh_evidence(
     question: Question,
     passage: Passage,
-    spans: Sequence[tuple[int, int]],
+    spans: list[tuple[int, int]],
     cosines: NDArray[np.float64] | None,
-) -> NDArray[np.float64]:
-    """A row per sentence: cosine, terms covered, names covered, looks like an answer, prose."""
+) -> Evidence:
+    """The features of a passage. ``cosines`` are the question's with each sentence, or unknown."""
     around = stems(f"{passage['title']} {passage['heading']}")
-    rows = []
-    for position, span in enumerate(spans):
-        text = passage["text"][slice(*span)]
-        found = stems(text)
-        covered = coverage(question.terms, found)
-        cosine = covered * _COSINE_PER_COVERAGE if cosines is None else float(cosines[position])
-        named = coverage(dict.fromkeys(question.names, 1.0), found | around)
-        rows.append(
-            (cosine, covered, named, _looks_like_answer(question, text, found), _is_prose(text))
-        )
-    return np.asarray(rows)
-
-
-def passage_features(
-    question: Question, passage: Passage, rows: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Best cosine, terms covered, best terms covered in one sentence, names, looks of the best."""
-    found = stems(f"{passage['title']} {passage['heading']} {passage['text']}")
-    best = int(np.argmax(rows[:, 0]))
-    return np.asarray(
+    rows = np.asarray(
+        [
+            _sentence_features(
+                question,
+                passage["text"][slice(*span)],
+                around,
+                None if cosines is None else float(cosines[position]),
+            )
+            for position, span in enumerate(spans)
+        ]
+    ).reshape(len(spans), len(SENTENCE.weights))
+    found = around | stems(passage["text"])
+    best = rows[np.argmax(rows[:, 0])] if spans else np.zeros(len(SENTENCE.weights))
+    features = np.asarray(
         (
-            rows[best, 0],
+            best[0],
             coverage(question.terms, found),
-            rows[:, 1].max(),
+            rows[:, 1].max(initial=0.0),
             coverage(dict.fromkeys(question.names, 1.0), found),
-            rows[best, 3],
+            best[3],
         )
+    )
+    return Evidence(spans, rows, features)
+
+
+def _sentence_features(
+    question: Question, text: str, around: frozenset[int], cosine: float | None
+) -> tuple[float, float, float, float]:
+    """Cosine, terms covered, names covered (here or in the headings), looks like an answer."""
+    found = stems(text)
+    covered = coverage(question.terms, found)
+    return (
+        covered * _COSINE_PER_COVERAGE if cosine is None else cosine,
+        covered,
+        coverage(dict.fromkeys(question.names, 1.0), found | around),
+        _looks_like_answer(question, text, found),
     )
 
 
-def choose_sentences(readings: Sequence[Reading]) -> list[Chosen]:
-    """The best sentence, and further ones that are nearly as good, in the documents' order."""
+def read_evidence(evidence: Evidence) -> Reading:
+    """Probabilities from features."""
+    scores = [SENTENCE.probability(row) for row in evidence.rows]
+    relevance = PASSAGE.probability(evidence.features) if scores else 0.0
+    return Reading(evidence.spans, scores, relevance)
+
+
+def choose_sentences(passages: Sequence[Passage], readings: Sequence[Reading]) -> list[Quoted]:
+    """The best sentence, and further ones that are nearly as good, in the passages' order.
+
+    What stands in two documents is quoted once.
+    """
     ranked = sorted(
         (
-            (score * reading.relevance, position, index)
+            (score * math.sqrt(reading.relevance), Quoted(position, span))
             for position, reading in enumerate(readings)
-            for index, score in enumerate(reading.scores)
+            for score, span in zip(reading.scores, reading.spans, strict=True)
         ),
         key=lambda entry: -entry[0],
-    )[:_MAX_QUOTED]
-    if not ranked:
-        return []
-    least = ranked[0][0] * _LEAST_PROBABLE
-    chosen = sorted((position, index) for score, position, index in ranked if score >= least)
-    return [Chosen(position, readings[position].spans[index]) for position, index in chosen]
+    )
+    chosen: dict[str, Quoted] = {}
+    for score, quoted in ranked:
+        if len(chosen) == _MAX_QUOTED or score < ranked[0][0] * _LEAST_PROBABLE:
+            break
+        text = passages[quoted.passage]["text"][slice(*quoted.span)]
+        chosen.setdefault(" ".join(text.casefold().split()), quoted)
+    return sorted(chosen.values())
+
+
+def _may_answer(text: str) -> bool:
+    return bool(_CONTENT_WORD.search(text)) and not is_heading(text) and not text.endswith("?")
 
 
 def _kind(question: str) -> Kind:
@@ -183,8 +218,3 @@ def _looks_like_answer(question: Question, text: str, found: frozenset[int]) -> 
         others = frozenset().union(*(stems(name) for name in _CAPITALISED.findall(text)))
         return float(bool(others - question.names))
     return 0.5
-
-
-def _is_prose(text: str) -> float:
-    """Whether it reads as a sentence, not as a heading, a cell or a line of code."""
-    return float(len(text) >= _SHORTEST_SENTENCE and text.rstrip().endswith((".", "!", "?", ":")))

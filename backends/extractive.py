@@ -18,13 +18,19 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from numpy.typing import NDArray
 
 from backends.embeddings import EmbeddingModel
-from backends.evidence import Question, Reading, choose_sentences, read_passage
+from backends.evidence import (
+    Evidence,
+    Question,
+    Reading,
+    candidates,
+    choose_sentences,
+    read_evidence,
+    weigh_evidence,
+)
 from backends.reader import Passage
-from backends.sentences import sentences
 from errors import EmbeddingsUnavailable
 
-_MAX_SENTENCES = 40
-"""Read of one passage; more would only be lines of a table or of code."""
+_BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _BRACKETED_NUMBER = re.compile(r"\[(?=\d)")
 _REMEMBERED = 256
 """Readings kept, so that answering does not read again what grading has read."""
@@ -56,9 +62,9 @@ class ExtractiveReader:
         """The sentences most likely to hold the answer, in the documents' order, each cited."""
         readings = await self._read(question, passages)
         extracts = [
-            f"{_one_line(passages[chosen.passage]['text'][slice(*chosen.span)])}"
-            f" [{chosen.passage + 1}]"
-            for chosen in choose_sentences(readings)
+            f"{_one_line(passages[quoted.passage]['text'][slice(*quoted.span)])}"
+            f" [{quoted.passage + 1}]"
+            for quoted in choose_sentences(passages, readings)
         ]
         async for message in self._voice.astream(question, extracts=extracts):
             yield message.text
@@ -67,23 +73,24 @@ class ExtractiveReader:
         """A reading of each passage; what was read for this question before is remembered."""
         new = [passage for passage in passages if (question, passage["id"]) not in self._readings]
         if new:
-            for passage, reading in zip(new, await self._read_new(question, new), strict=True):
-                self._readings[question, passage["id"]] = reading
+            for passage, seen in zip(new, await self.evidence(question, new), strict=True):
+                self._readings[question, passage["id"]] = read_evidence(seen)
         readings = [self._readings[question, passage["id"]] for passage in passages]
         while len(self._readings) > _REMEMBERED:
             self._readings.popitem(last=False)
         return readings
 
-    async def _read_new(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
-        spans = [sentences(passage["text"])[:_MAX_SENTENCES] for passage in passages]
-        vectors = await self._embed(question, passages, spans)
+    async def evidence(self, question: str, passages: Sequence[Passage]) -> list[Evidence]:
+        """What is seen in each passage, before it is weighed."""
         asked = Question.of(question)
+        spans = [candidates(asked, passage["text"]) for passage in passages]
+        cosines = await self._cosines(question, passages, spans)
         return [
-            read_passage(asked, passage, of_passage, similarity)
-            for passage, of_passage, similarity in zip(passages, spans, vectors, strict=True)
+            weigh_evidence(asked, passage, of_passage, similar)
+            for passage, of_passage, similar in zip(passages, spans, cosines, strict=True)
         ]
 
-    async def _embed(
+    async def _cosines(
         self,
         question: str,
         passages: Sequence[Passage],
@@ -109,11 +116,12 @@ class ExtractiveReader:
 
 
 def _one_line(extract: str) -> str:
-    """An extract as running text, in which its own ``[1]`` is no marker of a citation.
+    """An extract as running text, without its bullet, in which ``[1]`` is no citation's marker.
 
     A word joiner, which nobody sees, keeps bracket and number apart.
     """
-    return _BRACKETED_NUMBER.sub("[\u2060", " ".join(extract.split()))
+    text = " ".join(_BULLET.sub("", extract).split())
+    return _BRACKETED_NUMBER.sub("[\u2060", text)
 
 
 class Voice(BaseChatModel):

@@ -69,6 +69,11 @@ def sentences(text: str) -> list[Span]:
     ]
 
 
+def is_heading(text: str) -> bool:
+    """Whether a span is a heading as Markdown writes it."""
+    return _HEADING.match(text) is not None
+
+
 def _units(text: str) -> Iterator[tuple[int, int, bool]]:
     """Paragraphs and lines that stand alone, trimmed: start, end, and whether it is prose."""
     begin = end = -1  # the paragraph being gathered

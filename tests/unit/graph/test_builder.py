@@ -25,7 +25,7 @@ from nodes.generation import EXTRACTIVE, NOT_FOUND, UNCITED
 from settings import Settings
 from tests.fakes import ScriptedReader, WordEmbeddings, as_document, passage
 
-BEES = passage("Bees fly at 25 km/h. A queen lays 2,000 eggs a day.")
+BEES = passage("Bees fly as fast as 25 km/h. A queen lays 2,000 eggs a day.")
 ANTS = passage("Ants carry fifty times their weight.")
 
 
@@ -76,7 +76,7 @@ async def test_one_good_search_is_answered_with_a_checked_citation(
     assert output["reader"] == "scripted"
     assert output["queries"] == ["How fast do bees fly?"]
     assert [d["text"] for d in output["documents"]] == [BEES["text"]]
-    assert output["citations"][0]["quote"] == "Bees fly at 25 km/h."
+    assert output["citations"][0]["quote"] == "Bees fly as fast as 25 km/h."
     assert len(store.queries) == 1
 
 
@@ -208,7 +208,7 @@ async def test_the_extractive_answer_streams_as_tokens_and_adds_up(
 async def test_brackets_in_an_extract_are_not_taken_for_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    note = passage("Bees fly at 25 km/h [12] in calm air [1].")
+    note = passage("Bees fly as fast as 25 km/h [12] in calm air [1].")
     output = await run(rag(monkeypatch, ScriptedStore([note])))
     assert [c["marker"] for c in output["citations"]] == [1]
     assert output["citations"][0]["quote"] == note["text"]
