@@ -59,25 +59,22 @@ def read_samples(path: Path) -> list[Sample]:
     ]
 
 
-async def measure(data: Path, limit: int | None) -> dict[str, Any]:
+async def measure(data: Path, work: Path, limit: int | None) -> dict[str, Any]:
     """Index, ask everything, leave the answering articles out, ask everything again."""
     samples = read_samples(data / "questions.jsonl")[:limit]
-    with tempfile.TemporaryDirectory() as folder:
-        articles = Path(folder) / "articles"
-        shutil.copytree(data / "articles", articles)
-        settings = load_settings().model_copy(
-            update={"data_dir": Path(folder) / "data", "roots": [articles]}
-        )
-        async with open_service(settings) as service:
-            indexed = await service.indexing.run([articles], _show)
-            found = await ask_all(service, samples)
-            for source in {sample.source for sample in samples}:
-                (articles / source).unlink()
-            await service.indexing.run([articles], _show)
-            left_out = await ask_all(service, samples)
+    articles = copy_articles(data, work)
+    settings = load_settings().model_copy(update={"data_dir": work / "data", "roots": [articles]})
+    async with open_service(settings) as service:
+        await service.indexing.run([articles], _show)
+        passages = await service.backends.store.count()
+        found = await ask_all(service, samples)
+        for source in {sample.source for sample in samples}:
+            (articles / source).unlink()
+        await service.indexing.run([articles], _show)
+        left_out = await ask_all(service, samples)
     return {
         "questions": len(samples),
-        "passages": indexed.chunks_embedded,
+        "passages": passages,
         "reader": found[0][1]["reader"],
         "all": figures(samples, found, left_out, range(len(samples))),
         "fitted": figures(samples, found, left_out, [i for i, s in enumerate(samples) if s.fitted]),
@@ -85,6 +82,16 @@ async def measure(data: Path, limit: int | None) -> dict[str, Any]:
             samples, found, left_out, [i for i, s in enumerate(samples) if not s.fitted]
         ),
     }
+
+
+def copy_articles(data: Path, work: Path) -> Path:
+    """The articles where they may be deleted; one that is there already keeps its index."""
+    articles = work / "articles"
+    articles.mkdir(parents=True, exist_ok=True)
+    for article in (data / "articles").iterdir():
+        if not (articles / article.name).exists():
+            shutil.copy2(article, articles)
+    return articles
 
 
 Asked = tuple[list[str], RagOutput]
@@ -169,13 +176,16 @@ def _show(progress: Any) -> None:
 
 def main() -> None:
     """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder described above")
     parser.add_argument("--limit", type=int, help="ask only the first so many questions")
+    parser.add_argument("--work", type=Path, help="keep copy and index here for the next run")
     options = parser.parse_args()
     if not (options.data / "questions.jsonl").is_file() or not (options.data / "articles").is_dir():
         parser.error(f"{options.data} must hold articles/ and questions.jsonl")
-    result = asyncio.run(measure(options.data, options.limit))
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        result = asyncio.run(measure(options.data, work.absolute(), options.limit))
     print("\r", end="", file=sys.stderr)
     print(json.dumps(result, indent=2))
 

@@ -23,6 +23,7 @@ from indexer.changes import Changes, FileProblem, compare
 from indexer.chunking import Chunk, chunk
 from indexer.manifest import Manifest
 from indexer.mending import mend
+from indexer.parser_process import ParserProcess
 from indexer.parsing import parse
 from indexer.pipeline import Parts, Pipeline
 from indexer.progress import Meter, Progress, SyncReport, Tally
@@ -86,8 +87,10 @@ async def sync(
             retry_delays_s=retry_delays_s,
         )
         pipeline = Pipeline(parts)
-        chunker = partial(_chunks, embeddings)
-        await _apply(changes, pipeline, tally, meter, partial(read, chunker=chunker, recipe=recipe))
+        with ParserProcess() as process:  # one for all files: starting it takes longer than most
+            chunker = partial(_chunks, embeddings, process)
+            reader = partial(read, chunker=chunker, recipe=recipe)
+            await _apply(changes, pipeline, tally, meter, reader)
         if tally.touched:
             await manifest.refresh(tally.touched)
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
@@ -151,10 +154,9 @@ async def _apply(
     await pipeline.delete(tally.gone)
 
 
-def _chunks(embeddings: EmbeddingModel, path: Path) -> list[Chunk]:
-    return chunk(
-        parse(path), count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens
-    )
+def _chunks(embeddings: EmbeddingModel, process: ParserProcess, path: Path) -> list[Chunk]:
+    document = parse(path, process=process)
+    return chunk(document, count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens)
 
 
 async def _optimize(store: VectorStore, manifest: Manifest, written: int) -> None:
