@@ -19,7 +19,7 @@ from api.errors import add_error_handlers
 from api.health import health_router
 from api.playground import add_playground
 from api.service import Service, background, open_service
-from backends.phoenix import PhoenixProcess
+from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
 from errors import SettingsError, UsageError

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backends.embeddings import EmbeddingModel, create_embeddings
-from backends.extractive import ExtractiveReader
+from backends.extractive.reader import ExtractiveReader
 from backends.language_model import LanguageModel, create_language_model
 from backends.sparse import Bm25Sparse
 from backends.vector_store import VectorStore, open_vector_store

@@ -1,7 +1,7 @@
 """Where texts become vectors: what every embedding model offers, and how one is chosen.
 
-Three kinds follow it: MiniLM inside the process (``backends.minilm``), Ollama
-(``backends.ollama_embeddings``) and any OpenAI-compatible server (``backends.openai_embeddings``).
+Three kinds follow it: MiniLM inside the process (``backends.minilm``), Ollama and any
+OpenAI-compatible server (``backends.remote_embeddings``).
 Vectors are compared by cosine, so they need not have unit length.
 """
 
@@ -122,11 +122,11 @@ def create_embeddings(
     """
     # Imported here because each brings libraries that the other providers' users never need.
     if settings.provider == "minilm":
-        from backends.minilm import MiniLM
+        from backends.minilm.model import MiniLM
 
         return MiniLM(cache_dir=cache_dir)
     if settings.provider == "ollama":
-        from backends.ollama_embeddings import OllamaEmbeddings
+        from backends.remote_embeddings.ollama import OllamaEmbeddings
 
         return OllamaEmbeddings(
             base_url=settings.base_url or OLLAMA_URL,
@@ -135,7 +135,7 @@ def create_embeddings(
             batch_size=settings.batch_size,
             timeout_s=settings.timeout_s,
         )
-    from backends.openai_embeddings import OpenAIEmbeddings
+    from backends.remote_embeddings.openai import OpenAIEmbeddings
 
     if not settings.base_url or not settings.model:
         raise SettingsError(

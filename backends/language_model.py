@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from backends.chat_server import ChatServer, Message, ModelNotServed, ServedModel, ServerBusy
+from backends.chat.server import ChatServer, Message, ModelNotServed, ServedModel, ServerBusy
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
@@ -139,9 +139,9 @@ class LanguageModel:
 
 def _connect(settings: LanguageModelSettings) -> list[ChatServer]:
     if settings.provider == "ollama":
-        from backends.ollama_chat import OllamaServer
+        from backends.chat.ollama import OllamaServer
 
         return [OllamaServer(settings, url) for url in settings.base_urls]
-    from backends.openai_chat import OpenAIServer
+    from backends.chat.openai import OpenAIServer
 
     return [OpenAIServer(settings, url) for url in settings.base_urls]

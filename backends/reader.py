@@ -1,7 +1,7 @@
 """What grades passages, rewrites queries and answers: the protocol that both readers follow.
 
 The language model is one reader (``nodes.reading``), the extractive reader is the other
-(``backends.extractive``). The graph does not know which one it drives.
+(``backends.extractive.reader``). The graph does not know which one it drives.
 """
 
 from collections.abc import AsyncIterator, Sequence

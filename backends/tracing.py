@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
     from opentelemetry.sdk.trace import TracerProvider
 
-    from backends.phoenix_exporter import PhoenixExporter
+    from backends.phoenix.exporter import PhoenixExporter
 
 _QUEUE_SIZE = 2048
 """Spans that may wait: about 150 runs. A full queue drops its oldest."""
@@ -85,7 +85,7 @@ def start_tracing(
     if not settings.endpoint:
         return Tracing()
 
-    from backends.phoenix_exporter import PhoenixExporter
+    from backends.phoenix.exporter import PhoenixExporter
 
     exporter = PhoenixExporter(settings.endpoint, transport=transport)
     provider = _provider(settings.project, exporter)

@@ -23,7 +23,7 @@ from qdrant_client import QdrantClient, models
 from backends.embeddings import EmbeddingModel
 from backends.points import Point as Point  # part of this module's interface
 from backends.points import require_vectors, to_document, to_struct, to_vectors
-from backends.qdrant_edge import EdgeClient
+from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, SPARSE, prepare_collection

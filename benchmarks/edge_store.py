@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from backends.qdrant_edge import EdgeClient
+from backends.qdrant_edge.client import EdgeClient
 
 DIMENSION = 384
 BATCH = 256

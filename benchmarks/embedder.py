@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.minilm import MiniLM
-from backends.minilm_engine import PrecisionChoice
+from backends.minilm.engine import PrecisionChoice
+from backends.minilm.model import MiniLM
 
 CHUNK_TOKENS = 200
 PEER = Path(__file__).with_name("embedder_peer.py")

@@ -1,4 +1,4 @@
-"""Fits the weights of ``backends/evidence.py`` on half of a set of questions.
+"""Fits the weights of ``backends/extractive/evidence.py`` on half of a set of questions.
 
     python -m benchmarks.fit_evidence --data DIR --work FOLDER
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from api.service import Service, open_service
-from backends.evidence import Evidence
+from backends.extractive.evidence import Evidence
 from backends.reader import Passage
 from benchmarks.answers import Sample, copy_articles, read_samples
 from nodes.retrieval import as_passage

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from indexer.documents import ParsedDocument, TextLines
-from indexer.headings import Headings
+from indexer.formats.headings import Headings
 from indexer.packing import Group, pack
 from indexer.splitting import UNCERTAIN, Unit, units, words
 from indexer.token_counts import CountTokens, TokenCounter

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from errors import ParsingError
-from indexer.decoding import decode
 from indexer.documents import ParsedDocument
-from indexer.source_code import parse_python
+from indexer.formats.decoding import decode
+from indexer.formats.source_code import parse_python
 
 
 def serve(*, memory_bytes: int, timeout_s: float) -> None:
@@ -58,13 +58,13 @@ def _parse(path: Path, format_: str) -> ParsedDocument:
     if format_ == "python":
         return parse_python(decode(path.read_bytes()), name=path.stem)
     if format_ == "restructuredtext":
-        from indexer.restructured_text import parse_restructured_text
+        from indexer.formats.restructured_text import parse_restructured_text
 
         return parse_restructured_text(decode(path.read_bytes()), name=path.stem)
     if format_ == "html":
-        from indexer.web_page import parse_web_page
+        from indexer.formats.web_page import parse_web_page
 
         return parse_web_page(path.read_bytes(), name=path.stem)
-    from indexer.office import parse_office, parse_pdf
+    from indexer.formats.office import parse_office, parse_pdf
 
     return (parse_pdf if format_ == "pdf" else parse_office)(path)

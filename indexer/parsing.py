@@ -7,12 +7,12 @@ or for ever, is read in another one that has limits.
 from pathlib import Path
 
 from errors import ParsingError
-from indexer.decoding import decode
 from indexer.documents import Block, ParsedDocument
-from indexer.markdown import parse_markdown
+from indexer.formats.decoding import decode
+from indexer.formats.markdown import parse_markdown
+from indexer.formats.plain_text import parse_data, parse_plain_text
+from indexer.formats.source_code import parse_source_code
 from indexer.parser_process import ParserProcess
-from indexer.plain_text import parse_data, parse_plain_text
-from indexer.source_code import parse_source_code
 from indexer.suffixes import format_of
 
 __all__ = ["Block", "ParsedDocument", "parse"]

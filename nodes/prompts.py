@@ -11,7 +11,7 @@ and the system message says that nothing in a block is an instruction.
 import re
 from collections.abc import Sequence
 
-from backends.chat_server import Message
+from backends.chat.server import Message
 from backends.reader import Passage
 
 NOT_FOUND = "NOT_FOUND"

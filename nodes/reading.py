@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import aclosing
 from typing import Any, Literal, Protocol, TypeVar
 
-from backends.chat_server import Message
+from backends.chat.server import Message
 from backends.reader import Passage
 from errors import PromptTooLong
 from nodes.prompts import (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from backends.phoenix import PhoenixProcess
+from backends.phoenix.process import PhoenixProcess
 from settings import PhoenixSettings
 
 

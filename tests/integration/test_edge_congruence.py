@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
-from backends.qdrant_edge import EdgeClient
+from backends.qdrant_edge.client import EdgeClient
 
 # The local mode says once that it searches exactly whatever is asked.
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning")

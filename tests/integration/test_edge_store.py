@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import models
 
-from backends import edge_shard
-from backends.qdrant_edge import EdgeClient
+from backends.qdrant_edge import shard as edge_shard
+from backends.qdrant_edge.client import EdgeClient
 from errors import (
     EmbeddingMismatch,
     SettingsError,
@@ -80,7 +80,7 @@ def test_many_reopenings_with_changes_and_optimisations_lose_nothing(folder: Pat
 _WRITE_FOREVER = """
 import sys
 from pathlib import Path
-from backends import edge_shard
+from backends.qdrant_edge import shard as edge_shard
 from test_edge_store import _create, _points
 
 edge_shard.FLUSH_EVERY_POINTS = int(sys.argv[2])

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from backends.embeddings import EmbeddingFingerprint
-from backends.ollama_embeddings import OllamaEmbeddings
-from backends.openai_embeddings import OpenAIEmbeddings
+from backends.remote_embeddings.ollama import OllamaEmbeddings
+from backends.remote_embeddings.openai import OpenAIEmbeddings
 from errors import EmbeddingMismatch, EmbeddingsUnavailable, TextTooLong
 from tests import ollama_server
 from tests.ollama_server import OllamaServer

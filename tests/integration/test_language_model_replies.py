@@ -10,7 +10,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import SecretStr
 from typing_extensions import TypedDict
 
-from backends.chat_server import ServerBusy
+from backends.chat.server import ServerBusy
 from backends.language_model import LanguageModel
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings

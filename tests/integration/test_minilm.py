@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from safetensors.numpy import load_file
 
-from backends.minilm import SMALL_CALL, MiniLM
-from backends.wordpiece import encode, model_folder
+from backends.minilm.model import SMALL_CALL, MiniLM
+from backends.minilm.wordpiece import encode, model_folder
 from errors import EmbeddingsUnavailable, TextTooLong
 
 Array = np.ndarray[Any, Any]
@@ -175,7 +175,7 @@ async def test_a_compiled_network_is_kept_and_older_ones_go(
     assert await _first_vector(tmp_path) == expected
     assert len(_blobs(tmp_path)) == 1
     # The second start reads neither the weights nor builds the network.
-    monkeypatch.setattr("backends.minilm_network.read_weights", None)
+    monkeypatch.setattr("backends.minilm.network.read_weights", None)
     assert await _first_vector(tmp_path) == expected
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backends.chat_server import ServerBusy
+from backends.chat.server import ServerBusy
 from backends.language_model import LanguageModel
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backends import phoenix as phoenix_module
-from backends.phoenix import PhoenixProcess
+from backends.phoenix import process as phoenix_module
+from backends.phoenix.process import PhoenixProcess
 from errors import PhoenixUnavailable
 from settings import PhoenixSettings
 
@@ -116,7 +116,7 @@ async def test_stopping_does_not_wait_for_a_deaf_child(
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from backends.phoenix import PhoenixProcess
+from backends.phoenix.process import PhoenixProcess
 from settings import PhoenixSettings
 
 async def main():

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext, TraceFlags
 from typing_extensions import TypedDict
 
-from backends.phoenix_exporter import PhoenixExporter
+from backends.phoenix.exporter import PhoenixExporter
 from backends.tracing import current_trace_id, record_documents, start_tracing
 from settings import PhoenixSettings
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from qdrant_client import QdrantClient, models
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
-from backends.qdrant_edge import EdgeClient
+from backends.qdrant_edge.client import EdgeClient
 from backends.sparse import Bm25Sparse
 from backends.vector_store import Mode, Point, VectorStore, open_vector_store
 from errors import (

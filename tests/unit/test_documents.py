@@ -8,7 +8,7 @@ import pytest
 
 import cli
 from backends.connections import Backends
-from backends.extractive import ExtractiveReader
+from backends.extractive.reader import ExtractiveReader
 from graph.builder import build_graph
 from settings import Settings
 from tests.fakes import WordEmbeddings

@@ -1,7 +1,7 @@
 import pytest
 from qdrant_client import models
 
-from backends.edge_filters import to_filter
+from backends.qdrant_edge.filters import to_filter
 from errors import UsageError
 
 

@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from backends.embedding_models import facts_of
 from backends.embeddings import (
     EmbeddingFingerprint,
     check_vectors,
     create_embeddings,
     weighted_mean,
 )
-from backends.minilm import MiniLM
-from backends.ollama_embeddings import OllamaEmbeddings
-from backends.openai_embeddings import OpenAIEmbeddings
+from backends.minilm.model import MiniLM
+from backends.remote_embeddings.models import facts_of
+from backends.remote_embeddings.ollama import OllamaEmbeddings
+from backends.remote_embeddings.openai import OpenAIEmbeddings
 from errors import EmbeddingMismatch, SettingsError
 from settings import EmbeddingSettings
 

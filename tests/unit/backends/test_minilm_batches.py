@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends import minilm
-from backends.minilm import BATCH, weights_digest
-from backends.minilm_cache import cache_file
-from backends.minilm_engine import _pad
-from backends.wordpiece import load_tokenizer, model_folder
+from backends.minilm import model as minilm
+from backends.minilm.cache import cache_file
+from backends.minilm.engine import _pad
+from backends.minilm.model import BATCH, weights_digest
+from backends.minilm.wordpiece import load_tokenizer, model_folder
 from errors import EmbeddingsUnavailable
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.phoenix import PhoenixProcess, _environment, _is_local
+from backends.phoenix.process import PhoenixProcess, _environment, _is_local
 from errors import PhoenixUnavailable
 from settings import PhoenixSettings
 

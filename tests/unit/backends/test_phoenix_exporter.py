@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from backends.phoenix_exporter import PhoenixExporter
+from backends.phoenix.exporter import PhoenixExporter
 
 SPAN = ReadableSpan(
     "retrieve", context=SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1))

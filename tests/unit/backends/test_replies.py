@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.replies import VisibleText, choice_probabilities, chosen, without_thinking
+from backends.chat.replies import VisibleText, choice_probabilities, chosen, without_thinking
 
 CHOICES = ("yes", "no")
 

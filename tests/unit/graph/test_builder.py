@@ -8,7 +8,7 @@ import pytest
 from langchain_core.documents import Document
 
 from backends.connections import Backends
-from backends.extractive import ExtractiveReader
+from backends.extractive.reader import ExtractiveReader
 from backends.reader import Passage
 from errors import (
     EmbeddingsUnavailable,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from indexer.chunking import Chunk, chunk
 from indexer.documents import Block, ParsedDocument
-from indexer.markdown import parse_markdown
-from indexer.plain_text import parse_plain_text
-from indexer.restructured_text import parse_restructured_text
-from indexer.source_code import parse_python, parse_source_code
+from indexer.formats.markdown import parse_markdown
+from indexer.formats.plain_text import parse_plain_text
+from indexer.formats.restructured_text import parse_restructured_text
+from indexer.formats.source_code import parse_python, parse_source_code
 from indexer.token_counts import CountTokens
 
 

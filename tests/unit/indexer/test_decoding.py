@@ -5,7 +5,7 @@ import random
 import pytest
 
 from errors import ParsingError
-from indexer.decoding import decode
+from indexer.formats.decoding import decode
 
 GERMAN = "Größe und Übermut: schöne Grüße aus Österreich, läuft über die Straße. " * 5
 JAPANESE = "これは日本語の文章です。文字コードを判定します。漢字とかなが混ざっています。" * 5

@@ -4,12 +4,12 @@ import pytest
 
 from errors import ParsingError
 from indexer.documents import ParsedDocument
-from indexer.markdown import parse_markdown
-from indexer.plain_text import parse_data, parse_plain_text
-from indexer.restructured_text import parse_restructured_text
-from indexer.source_code import parse_python, parse_source_code
+from indexer.formats.markdown import parse_markdown
+from indexer.formats.plain_text import parse_data, parse_plain_text
+from indexer.formats.restructured_text import parse_restructured_text
+from indexer.formats.source_code import parse_python, parse_source_code
+from indexer.formats.web_page import parse_web_page
 from indexer.suffixes import format_of
-from indexer.web_page import parse_web_page
 
 
 def outline(document: ParsedDocument) -> list[tuple[str, str, str]]:

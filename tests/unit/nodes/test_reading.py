@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from backends.chat_server import Message
+from backends.chat.server import Message
 from backends.reader import Passage
 from errors import LanguageModelUnavailable, PromptTooLong
 from nodes.prompts import NOT_FOUND

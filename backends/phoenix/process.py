@@ -167,7 +167,7 @@ class PhoenixProcess:
         try:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # else backends/phoenix.py would hide the package of that name
+                "-P",  # else backends/phoenix/process.py would hide the package of that name
                 str(_CHILD),
                 str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,

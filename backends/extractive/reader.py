@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from numpy.typing import NDArray
 
 from backends.embeddings import EmbeddingModel
-from backends.evidence import (
+from backends.extractive.evidence import (
     Evidence,
     Question,
     Reading,

@@ -9,8 +9,8 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import models
 
-from backends.edge_errors import refuse_given, to_id, unsupported
-from backends.edge_filters import to_filter
+from backends.qdrant_edge.errors import refuse_given, to_id, unsupported
+from backends.qdrant_edge.filters import to_filter
 
 
 def to_query(source: Any, using: str | None) -> Any:

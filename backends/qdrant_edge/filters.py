@@ -11,7 +11,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
-from backends.edge_errors import to_id, unsupported
+from backends.qdrant_edge.errors import to_id, unsupported
 from errors import UsageError
 
 

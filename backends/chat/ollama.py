@@ -11,7 +11,8 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
-from backends.chat_server import (
+from backends.chat.replies import chosen, visible_chunks, without_thinking
+from backends.chat.server import (
     Message,
     ModelNotServed,
     ServedModel,
@@ -19,7 +20,6 @@ from backends.chat_server import (
     displayed,
     shortened,
 )
-from backends.replies import chosen, visible_chunks, without_thinking
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
 

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import httpx
 from pydantic import SecretStr
 
-from backends.embedding_models import ModelFacts, facts_of
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel, check_vectors, too_long
-from backends.wordpiece import encode, model_folder
+from backends.minilm.wordpiece import encode, model_folder
+from backends.remote_embeddings.models import ModelFacts, facts_of
 from errors import EmbeddingsUnavailable
 
 CONNECT_TIMEOUT_S = 2.0

@@ -7,7 +7,7 @@ import qdrant_edge as edge
 from pydantic import BaseModel
 from qdrant_client import models
 
-from backends.edge_errors import refuse_given, unsupported
+from backends.qdrant_edge.errors import refuse_given, unsupported
 
 _DISTANCES = {
     models.Distance.COSINE: edge.Distance.Cosine,

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import qdrant_edge as edge
 
-from backends.edge_errors import damaged, engine_errors, folder_errors, locked, require_space
+from backends.qdrant_edge.errors import damaged, engine_errors, folder_errors, locked, require_space
 from errors import VectorStoreUnavailable
 
 logger = logging.getLogger(__name__)

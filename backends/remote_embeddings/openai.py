@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backends.remote_embeddings import RefusalError, RemoteEmbeddings
+from backends.remote_embeddings.server import RefusalError, RemoteEmbeddings
 from errors import EmbeddingMismatch, EmbeddingsUnavailable
 
 

@@ -3,8 +3,8 @@
 import re
 from html.parser import HTMLParser
 
-from indexer.decoding import decode
 from indexer.documents import Block, BlockKind, ParsedDocument
+from indexer.formats.decoding import decode
 
 _UNSEEN = frozenset("script style noscript template svg math iframe object nav select".split())  # noqa: SIM905 - legible
 _BREAKS = frozenset(  # where a paragraph ends

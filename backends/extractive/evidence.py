@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.extractive.terms import Terms, coverage, names, stems, weigh
 from backends.reader import Passage
 from backends.sentences import is_heading, sentences
-from backends.terms import Terms, coverage, names, stems, weigh
 
 Kind = Literal["number", "name", "other"]
 """What an answer looks like: with a number, with a name, or neither for certain."""

@@ -16,7 +16,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import SecretStr
 
-from backends.chat_server import (
+from backends.chat.replies import choice_probabilities, chosen, visible_chunks, without_thinking
+from backends.chat.server import (
     Message,
     ModelNotServed,
     ServedModel,
@@ -24,7 +25,6 @@ from backends.chat_server import (
     displayed,
     shortened,
 )
-from backends.replies import choice_probabilities, chosen, visible_chunks, without_thinking
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 

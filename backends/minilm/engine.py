@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends.minilm_cache import cache_file, load, save
+from backends.minilm.cache import cache_file, load, save
 from errors import EmbeddingsUnavailable
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Engine:
         # OpenVINO takes a tenth of a second to import, which only users of this model should pay.
         import openvino as ov
 
-        from backends.minilm_network import build_network, native_precision, read_weights
+        from backends.minilm.network import build_network, native_precision, read_weights
 
         core = ov.Core()
         if self.precision == "auto":

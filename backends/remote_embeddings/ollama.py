@@ -6,7 +6,7 @@ timeout, cannot switch truncation off and takes a second to import.
 
 from collections.abc import Sequence
 
-from backends.remote_embeddings import RefusalError, RemoteEmbeddings
+from backends.remote_embeddings.server import RefusalError, RemoteEmbeddings
 from errors import EmbeddingMismatch, EmbeddingsUnavailable
 
 

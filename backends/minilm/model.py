@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel, too_long
-from backends.minilm_engine import Engine, Ids, Lane, PrecisionChoice, Vectors
-from backends.wordpiece import PACKAGE, encode, model_folder
+from backends.minilm.engine import Engine, Ids, Lane, PrecisionChoice, Vectors
+from backends.minilm.wordpiece import PACKAGE, encode, model_folder
 
 BATCH = 16
 """Texts in one run of the network. More gain nothing on a processor and hold others up."""

@@ -13,7 +13,7 @@ from kreuzberg import (
 
 from errors import ParsingError
 from indexer.documents import Block, ParsedDocument
-from indexer.markdown import parse_markdown
+from indexer.formats.markdown import parse_markdown
 
 
 def parse_pdf(path: Path) -> ParsedDocument:

@@ -15,11 +15,11 @@ import qdrant_edge as edge
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # `models` has another of that name
 
-from backends import edge_models as to
-from backends.edge_config import describe, to_collection_info, to_config, to_schema
-from backends.edge_errors import folder_errors, refuse_given, to_id, unsupported
-from backends.edge_filters import to_filter
-from backends.edge_shard import Shard
+from backends.qdrant_edge import models as to
+from backends.qdrant_edge.config import describe, to_collection_info, to_config, to_schema
+from backends.qdrant_edge.errors import folder_errors, refuse_given, to_id, unsupported
+from backends.qdrant_edge.filters import to_filter
+from backends.qdrant_edge.shard import Shard
 from errors import SettingsError, UsageError, VectorStoreUnavailable
 
 _DONE = models.UpdateStatus.COMPLETED

@@ -1,0 +1,1 @@
+"""Chat servers: vLLM and anything OpenAI-compatible, and Ollama."""

@@ -1,0 +1,1 @@
+"""Arize Phoenix: the process that `make run` starts, and the spans sent to it."""

@@ -1,0 +1,1 @@
+"""Embedding models behind a server: Ollama, and anything OpenAI-compatible."""
