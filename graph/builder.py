@@ -8,7 +8,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from backends.connections import Backends
 from backends.reader import Reader
-from graph.context import RagContext
+from graph.context import RagContext, context_schema
 from graph.routing import route_after_grading, route_after_rewriting
 from graph.state import RagInput, RagOutput, RagState
 from nodes.generation import generate
@@ -34,7 +34,10 @@ def build_graph(backends: Backends) -> RagGraph:
     retriever = PassageRetriever(store=backends.store)
 
     builder = StateGraph(
-        RagState, input_schema=RagInput, output_schema=RagOutput, context_schema=RagContext
+        RagState,
+        input_schema=RagInput,
+        output_schema=RagOutput,
+        context_schema=context_schema(backends.settings),
     )
     builder.add_node("retrieve", partial(retrieve, retriever=retriever))
     builder.add_node(

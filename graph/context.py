@@ -1,8 +1,9 @@
 """The knobs of one run: plain values, bounded, shown by Studio as its configuration panel."""
 
+from copy import copy
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from settings import Settings
 
@@ -28,3 +29,18 @@ class RagContext(BaseModel):
             max_rewrites=settings.max_rewrites,
             deadline_s=settings.deadline_s,
         )
+
+
+def context_schema(settings: Settings) -> type[RagContext]:
+    """``RagContext`` with the settings for defaults: what a client leaves out is as configured."""
+    knobs = RagContext.of(settings)
+    fields = {}
+    for name, field in RagContext.model_fields.items():
+        fields[name] = copy(field)
+        fields[name].default = getattr(knobs, name)
+    return create_model(
+        "RagContext",
+        __base__=RagContext,
+        __doc__=RagContext.__doc__,
+        **{name: (field.annotation, field) for name, field in fields.items()},
+    )

@@ -1,7 +1,8 @@
 """What a run takes, what it carries from node to node, and what it returns."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
 from backends.reader import Passage
@@ -54,10 +55,13 @@ class RagOutput(TypedDict):
 
 
 class RagState(RagOutput):
-    """What the nodes share."""
+    """What the nodes share. On a thread it outlives the run, so ``retrieve`` begins it anew."""
 
-    query: str
-    """The search to make next; empty when there is none left to try."""
+    query: Annotated[str, EphemeralValue]
+    """The search to make next; empty when there is none left to try.
+
+    Only the step after the rewriting sees it, so that no run searches for an earlier run's query.
+    """
     candidates: list[Passage]
     """What the last search found."""
     grades: dict[str, float | None]

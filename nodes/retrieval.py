@@ -60,23 +60,36 @@ async def retrieve(
     state: RagState, runtime: Runtime[RagContext], *, retriever: PassageRetriever
 ) -> dict[str, Any]:
     """Search for the query. Without embeddings, by keywords alone, and say so."""
-    question = check_question(state["question"])
-    query = state.get("query") or question
+    question = check_question(state.get("question"))
+    rewritten = state.get("query")
+    query = rewritten or question
+    begun = {} if rewritten else _beginning(runtime.context)
+    run = {**state, **begun}
+    degraded = list(run["degraded"])
     k = runtime.context.top_k
-    degraded = list(state.get("degraded", []))
     try:
         documents = await retriever.ainvoke(query, k=k)
     except EmbeddingsUnavailable as exc:
         documents = await retriever.ainvoke(query, k=k, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
-    queries = [*state.get("queries", []), query]
     get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})
     return {
+        **begun,
         "question": question,
         "candidates": [as_passage(document) for document in documents],
-        "queries": queries,
+        "queries": [*run["queries"], query],
         "degraded": degraded,
-        "deadline": state.get("deadline") or _deadline(runtime.context),
+    }
+
+
+def _beginning(context: RagContext) -> dict[str, Any]:
+    """What a run starts with, whatever an earlier run on its thread has left."""
+    return {
+        "queries": [],
+        "grades": {},
+        "degraded": [],
+        "language_model_down": False,
+        "deadline": _deadline(context),
     }
 
 

@@ -22,7 +22,7 @@ from settings import PhoenixSettings
 
 logger = logging.getLogger(__name__)
 
-_CHILD = Path(__file__).with_name("phoenix_child.py")
+_CHILD = Path(__file__).with_name("child.py")
 _LOOK_EVERY_S = 0.25
 _PROBE_TIMEOUT_S = 2.0
 _SETTLING_S = 2.0

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,9 +33,14 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone() -> Iterator[Path]:
     """What a clone would hold, were everything committed."""
-    folder = tmp_path_factory.mktemp("clone") / "tandem"
+    with tempfile.TemporaryDirectory() as temporary:
+        yield copy_of_the_project(Path(temporary) / "tandem")
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """The files that git tracks, and those that it would track."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607 - the developer's git
         cwd=ROOT, capture_output=True, text=True, check=True,
