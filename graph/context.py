@@ -1,7 +1,7 @@
 """The knobs of one run: plain values, bounded, shown by Studio as its configuration panel."""
 
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -33,14 +33,12 @@ class RagContext(BaseModel):
 
 def context_schema(settings: Settings) -> type[RagContext]:
     """``RagContext`` with the settings for defaults: what a client leaves out is as configured."""
-    knobs = RagContext.of(settings)
-    fields = {}
-    for name, field in RagContext.model_fields.items():
-        fields[name] = copy(field)
-        fields[name].default = getattr(knobs, name)
+    configured = RagContext.of(settings)
+    fields: dict[str, Any] = {}
+    for name, info in RagContext.model_fields.items():
+        field = copy(info)
+        field.default = getattr(configured, name)
+        fields[name] = (field.annotation, field)
     return create_model(
-        "RagContext",
-        __base__=RagContext,
-        __doc__=RagContext.__doc__,
-        **{name: (field.annotation, field) for name, field in fields.items()},
+        RagContext.__name__, __base__=RagContext, __doc__=RagContext.__doc__, **fields
     )
