@@ -40,7 +40,7 @@ app = Starlette(lifespan=_backends)
 
 
 class RunFailed(RuntimeError):
-    """A TandemError with its message: the API server tells clients only those of built-in errors."""
+    """A TandemError with its message, which the API server tells only of built-in errors."""
 
 
 @contextlib.asynccontextmanager

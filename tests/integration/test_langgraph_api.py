@@ -1,0 +1,277 @@
+"""The LangGraph API server, as ``langgraph dev`` starts it for Studio, and its client."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+from langgraph_sdk.schema import Context, Input, StreamMode
+
+from tests.corpus import write_corpus
+from tests.running_service import environment, tandem
+
+CONFIG = Path(__file__).parents[2] / "langgraph.json"
+LANGGRAPH = str(Path(sys.executable).parent / "langgraph")
+QUESTION = "Who built the Vardholm lighthouse?"
+UNANSWERED = "Which antibiotic treats bacterial meningitis in children?"
+READY_WITHIN_S = 90.0
+STOPPED_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """A ``langgraph dev`` in a process of its own."""
+
+    client: SyncLangGraphClient
+    process: "subprocess.Popen[bytes]"
+    data_dir: Path
+    log: Path
+
+    def ask(self, question: object, thread: str | None = None, **knobs: object) -> dict[str, Any]:
+        """A run's output."""
+        output = self.client.runs.wait(
+            thread, "rag", input=_input(question), context=cast(Context, knobs)
+        )
+        return cast(dict[str, Any], output)
+
+    def stream(self, question: str, *modes: StreamMode, **knobs: object) -> list[tuple[str, Any]]:
+        """What a run streams, by mode."""
+        parts = self.client.runs.stream(
+            None,
+            "rag",
+            input=_input(question),
+            context=cast(Context, knobs),
+            stream_mode=list(modes),
+        )
+        return [(part.event, part.data) for part in parts]
+
+
+def _input(question: object) -> Input:
+    return cast(Input, {"question": question})
+
+
+@contextlib.contextmanager
+def api_server(folder: Path, port: int, **settings: str) -> Iterator[ApiServer]:
+    """``langgraph dev`` over an index of the corpus, stopped as Ctrl-C stops it.
+
+    It runs in an empty folder: without anybody's ``.env``, and its threads are kept nowhere else.
+    """
+    data_dir = folder / "data"
+    indexed = tandem("index", str(write_corpus(folder / "vardholm")), data_dir=data_dir)
+    assert indexed.returncode == 0, indexed.stderr
+    here = folder / "here"
+    here.mkdir()
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own environment's program
+            [
+                *(LANGGRAPH, "dev", "--no-browser", "--no-reload"),
+                *("--config", str(CONFIG), "--port", str(port)),
+            ],
+            cwd=here,
+            env=_offline(TANDEM_DATA_DIR=str(data_dir), **settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await_ok(url, process, log)
+        with get_sync_client(url=url, timeout=60) as client:
+            yield ApiServer(client, process, data_dir, log)
+    finally:
+        stop(process)
+
+
+def _offline(**settings: str) -> dict[str, str]:
+    """An environment in which ``langgraph`` tells nobody that it runs."""
+    return environment(**settings) | {
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+        "LANGSMITH_TRACING": "false",
+    }
+
+
+def await_ok(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Return when the server answers."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/ok", trust_env=False).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)  # a start-up is waited for by asking; nothing announces it
+    raise AssertionError(f"not ready in time: {log.read_text()}")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> int:
+    """End the server, if it has not ended, and return its exit status."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        return process.wait(STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    from tests.integration.conftest import _free_port
+
+    with api_server(
+        tmp_path_factory.mktemp("langgraph"), _free_port(), TANDEM_TOP_K="3"
+    ) as running:
+        yield running
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    validated = subprocess.run(  # noqa: S603 - our own environment's program
+        [LANGGRAPH, "validate", "--config", str(CONFIG)],
+        cwd=tmp_path,
+        env=_offline(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert validated.returncode == 0, validated.stderr
+    assert "1 graph found" in validated.stdout
+
+
+def test_the_graph_is_offered_and_drawn_with_readable_nodes(server: ApiServer) -> None:
+    (assistant,) = server.client.assistants.search()
+    assert (assistant["graph_id"], assistant["name"]) == ("rag", "rag")
+    drawn = server.client.assistants.get_graph(assistant["assistant_id"])
+    assert [node["data"]["name"] for node in drawn["nodes"] if "data" in node] == [
+        "__start__", "retrieve", "grade_relevance", "rewrite_query", "generate",
+    ]  # fmt: skip
+    edges = {
+        (edge["source"], edge["target"]) for edge in cast(list[dict[str, str]], drawn["edges"])
+    }
+    assert ("rewrite_query", "retrieve") in edges
+    assert ("grade_relevance", "generate") in edges
+
+
+def test_the_form_asks_for_a_question_and_the_panel_shows_the_settings_as_defaults(
+    server: ApiServer,
+) -> None:
+    (assistant,) = server.client.assistants.search()
+    schemas = cast(dict[str, Any], server.client.assistants.get_schemas(assistant["assistant_id"]))
+    assert list(schemas["input_schema"]["properties"]) == ["question"]
+    knobs = schemas["context_schema"]["properties"]
+    assert {name: knob["default"] for name, knob in knobs.items()} == {
+        "top_k": 3, "max_rewrites": 2, "deadline_s": None,
+    }  # fmt: skip
+    assert (knobs["top_k"]["minimum"], knobs["top_k"]["maximum"]) == (1, 50)
+    assert all(knob["description"] for knob in knobs.values())
+
+
+def test_a_run_gives_a_cited_answer(server: ApiServer) -> None:
+    output = server.ask(QUESTION)
+    assert output["status"] == "answered"
+    assert "Ottilie Brandt" in output["answer"]
+    citation = output["citations"][0]
+    assert citation["source"] == "vardholm/lighthouse.md"
+    texts = {document["id"]: document["text"] for document in output["documents"]}
+    assert citation["quote"] in texts[citation["id"]]
+
+
+def test_a_run_streams_steps_tokens_updates_and_values(server: ApiServer) -> None:
+    parts = server.stream(QUESTION, "updates", "messages-tuple", "custom", "values")
+    steps = [data["step"] for event, data in parts if event == "custom"]
+    assert steps == ["retrieve", "grade_relevance", "generate"]
+    updated = [name for event, data in parts if event == "updates" for name in data]
+    assert updated == steps
+    messages = [data for event, data in parts if event == "messages"]
+    assert {about["langgraph_node"] for _, about in messages} == {"generate"}
+    values = [data for event, data in parts if event == "values"]
+    assert "".join(piece["content"] for piece, _ in messages) == values[-1]["answer"]
+
+
+def test_what_the_panel_says_is_done_and_what_it_leaves_out_is_as_configured(
+    server: ApiServer,
+) -> None:
+    parts = server.stream(UNANSWERED, "custom", "values", top_k=2, max_rewrites=0)
+    steps = [data for event, data in parts if event == "custom"]
+    assert [step["step"] for step in steps] == ["retrieve", "grade_relevance", "generate"]
+    assert steps[0]["found"] == 2
+    assert parts[-1][1]["status"] == "not_found"
+
+    steps = [data for event, data in server.stream(QUESTION, "custom") if event == "custom"]
+    assert steps[0]["found"] == 3
+
+
+def test_each_question_on_a_thread_is_searched_for_itself(server: ApiServer) -> None:
+    thread = server.client.threads.create()["thread_id"]
+    assert server.ask(UNANSWERED, thread)["status"] == "not_found"
+    output = server.ask(QUESTION, thread)
+    assert output["queries"] == [QUESTION]
+    assert "Ottilie Brandt" in output["answer"]
+    output = server.ask("How much is a ferry ticket?", thread)
+    assert "14 crowns" in output["answer"]
+    assert {citation["source"] for citation in output["citations"]} == {"vardholm/ferry.txt"}
+
+
+def test_the_state_between_the_nodes_can_be_read(server: ApiServer) -> None:
+    thread = server.client.threads.create()["thread_id"]
+    server.ask(QUESTION, thread)
+    history = server.client.threads.get_history(thread)
+    graded = next(state for state in history if state["next"] == ["generate"])
+    values = cast(dict[str, Any], graded["values"])
+    assert len(values["candidates"]) == 3
+    assert set(values["grades"]) == {passage["id"] for passage in values["candidates"]}
+
+
+@pytest.mark.parametrize(
+    ("question", "knobs", "message"),
+    [
+        ("  ", {}, "The question is empty"),
+        ("x" * 100_000, {}, "8,000 are allowed"),
+        (None, {}, "The question must be text"),
+        (QUESTION, {"top_k": 1000}, "top_k"),
+    ],
+)
+def test_what_cannot_be_done_is_told_to_the_client(
+    server: ApiServer, question: object, knobs: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Exception, match=message):
+        server.ask(question, None, **knobs)
+
+
+def test_runs_at_once_share_one_store_and_block_nothing(server: ApiServer) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        outputs = list(threads.map(server.ask, [QUESTION] * 4))
+    assert {output["status"] for output in outputs} == {"answered"}
+    lock = server.data_dir / "qdrant" / "documents" / "lock"
+    handles = [
+        handle
+        for handle in Path(f"/proc/{server.process.pid}/fd").iterdir()
+        if handle.exists() and handle.samefile(lock)
+    ]
+    assert len(handles) == 1
+    # What a blocking call in the event loop raises in the development server.
+    assert "BlockingError" not in server.log.read_text()
+
+
+def test_the_store_is_held_while_it_runs_and_free_afterwards(
+    tmp_path: Path, free_port: int
+) -> None:
+    with api_server(tmp_path, free_port) as running:
+        refused = tandem("ask", QUESTION, data_dir=running.data_dir)
+        assert refused.returncode == 3
+        assert "Another process holds the embedded store" in refused.stderr
+        stop(running.process)
+        assert "Traceback" not in running.log.read_text()
+        answer = tandem("ask", QUESTION, data_dir=running.data_dir)
+    assert answer.returncode == 0, answer.stderr
+    assert "Ottilie Brandt" in answer.stdout
