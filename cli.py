@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from errors import PathError, TandemError, UsageError
-from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from backends.running_server import RunningServer
+    from settings import Settings
     from terminal import SyncDisplay
 
 _INTERRUPTED = 130
@@ -83,9 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace) -> "Settings":
     """The settings, with what was said on the command line in their place."""
-    settings = load_settings()
+    with lean_imports():
+        from settings import load_settings
+
+        settings = load_settings()
     said = {
         name: value
         for name in ("data_dir", "host", "port")
@@ -96,14 +99,14 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings.model_copy(update=said)
 
 
-async def _serve(options: argparse.Namespace, settings: Settings) -> int:
+async def _serve(options: argparse.Namespace, settings: "Settings") -> int:
     from server import serve
 
     await serve(settings, with_phoenix=options.phoenix)
     return 0
 
 
-async def _ask(options: argparse.Namespace, settings: Settings) -> int:
+async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
     from graph.state import check_question
 
     question = check_question(options.question)
@@ -126,7 +129,7 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if output["status"] == "not_found" else 0
 
 
-async def _ask_here(settings: Settings, question: str) -> AsyncGenerator[tuple[str, Any]]:
+async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with lean_imports():
         from backends.embeddings import create_embeddings
@@ -179,6 +182,7 @@ def lean_imports() -> Iterator[None]:
     finally:
         BaseModel.model_config = config
         BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # as it was
+        gc.freeze()  # modules stay: no need to look at them again
         gc.enable()
 
 
@@ -193,25 +197,15 @@ def _listens(endpoint: str) -> bool:
 
 
 def _print_sources(output: dict[str, Any]) -> None:
+    from graph.state import place
+
     for citation in {c["marker"]: c for c in output["citations"]}.values():
-        print(f"  [{citation['marker']}] {_place(citation)}")
+        print(f"  [{citation['marker']}] {place(citation)}")
     if output["notice"]:
         print(f"  {output['notice']}")
 
 
-def _place(citation: dict[str, Any]) -> str:
-    """Where a citation stands: ``docs/design.md, lines 3-9: The graph``."""
-    place: str = citation["source"]
-    if citation["page"]:
-        place += f", page {citation['page']}"
-    elif citation["start_line"]:
-        first, last = citation["start_line"], citation["end_line"]
-        place += f", line {first}" if first == last else f", lines {first}-{last}"
-    heading = citation["heading"] or citation["title"]
-    return f"{place}: {heading}" if heading else place
-
-
-async def _index(options: argparse.Namespace, settings: Settings) -> int:
+async def _index(options: argparse.Namespace, settings: "Settings") -> int:
     from terminal import SyncDisplay
 
     paths = [path.expanduser().absolute() for path in options.paths]
@@ -232,7 +226,7 @@ async def _index(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _index_here(
-    settings: Settings, paths: list[Path], display: "SyncDisplay"
+    settings: "Settings", paths: list[Path], display: "SyncDisplay"
 ) -> dict[str, Any]:
     from api.service import open_service
 
@@ -252,7 +246,7 @@ async def _index_through(
     return report
 
 
-async def _status(options: argparse.Namespace, settings: Settings) -> int:
+async def _status(options: argparse.Namespace, settings: "Settings") -> int:
     from terminal import print_status
 
     server = _server(settings)
@@ -264,7 +258,7 @@ async def _status(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if status["ready"] else 3
 
 
-async def _status_here(settings: Settings) -> dict[str, Any]:
+async def _status_here(settings: "Settings") -> dict[str, Any]:
     from api.documents import index_status
     from api.health import readiness
     from api.service import open_service
@@ -273,7 +267,7 @@ async def _status_here(settings: Settings) -> dict[str, Any]:
         return {**await index_status(service), **await readiness(service)}
 
 
-def _server(settings: Settings) -> "RunningServer | None":
+def _server(settings: "Settings") -> "RunningServer | None":
     """The running server, if any; without its file nothing needs to be imported."""
     if not (settings.data_dir / "server.json").exists():
         return None
