@@ -1,9 +1,10 @@
 """LangServe at ``/rag``. Its authors only mend it now, so nothing else depends on it."""
 
+import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langserve import add_routes
@@ -11,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.service import Service
 from backends.reader import Passage
+from errors import TandemError
 from graph.events import run_events
-from graph.state import MAX_QUESTION_CHARS, Citation, Status
+from graph.state import MAX_QUESTION_CHARS, Citation, RagOutput, Status, place
 
 
 class Question(BaseModel):
@@ -20,7 +22,12 @@ class Question(BaseModel):
 
     model_config = ConfigDict(title="Question")
 
-    question: str = Field(max_length=4 * MAX_QUESTION_CHARS, title="Question")
+    question: str = Field(
+        max_length=4 * MAX_QUESTION_CHARS,
+        title="Question",
+        # For the playground's form, which would greet with "must have required property".
+        json_schema_extra={"default": ""},
+    )
 
 
 class Answer(BaseModel):
@@ -37,17 +44,30 @@ class Answer(BaseModel):
 
 
 def add_playground(app: FastAPI, service: Service) -> None:
-    """Mount LangServe's routes and its playground at ``/rag``."""
+    """Mount LangServe's routes and its playground at ``/rag``.
+
+    The playground shows what is no text as JSON: so it has a runnable of its own, which it reads
+    through ``stream_log``.
+    """
+    # LangServe's own call, which nobody who reads the service's output could mend.
+    warnings.filterwarnings("ignore", message="astream_log is deprecated")
+    router = APIRouter()  # to an application LangServe would add a banner
     add_routes(
-        app,
+        router,
         rag_runnable(service),
         path="/rag",
         enabled_endpoints=[
-            "invoke", "batch", "stream", "stream_log", "stream_events", "playground",
+            "invoke", "batch", "stream", "stream_events",
             "input_schema", "output_schema", "config_schema",
         ],
     )  # fmt: skip
-    app.router.on_startup.clear()  # LangServe's only: it prints a banner
+    add_routes(
+        router,
+        page_runnable(service),
+        path="/rag",
+        enabled_endpoints=["playground", "stream_log"],
+    )
+    app.include_router(router)
 
 
 def rag_runnable(service: Service) -> Runnable[Any, Any]:
@@ -58,9 +78,8 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
 
     async def answer(inputs: AsyncIterator[Any]) -> AsyncIterator[AddableDict]:
         async for received in inputs:
-            question = received["question"] if isinstance(received, dict) else received.question
             streamed = ""
-            async for event in run_events(service.graph, question, service.context()):
+            async for event in run_events(service.graph, _question(received), service.context()):
                 if event["event"] == "token":
                     streamed += event["data"]["text"]
                     yield AddableDict(answer=event["data"]["text"])
@@ -72,3 +91,38 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
 
     rag: Runnable[Any, Any] = RunnableGenerator(answer, name="rag")
     return rag.with_types(input_type=Question, output_type=Answer)
+
+
+def page_runnable(service: Service) -> Runnable[Any, Any]:
+    """The graph as a runnable that streams text for people: the answer, then its sources.
+
+    Errors are text too: the playground says nothing of those that end its stream.
+    """
+
+    async def page(inputs: AsyncIterator[Any]) -> AsyncIterator[str]:
+        async for received in inputs:
+            streamed = ""
+            try:
+                async for event in run_events(
+                    service.graph, _question(received), service.context()
+                ):
+                    if event["event"] == "token":
+                        streamed += event["data"]["text"]
+                        yield event["data"]["text"]
+                    elif event["event"] == "done":
+                        yield ("" if streamed else event["data"]["answer"]) + sources(event["data"])
+            except TandemError as exc:
+                yield str(exc)
+
+    text: Runnable[Any, Any] = RunnableGenerator(page, name="rag")
+    return text.with_types(input_type=Question, output_type=str)
+
+
+def sources(output: RagOutput) -> str:
+    """What is below an answer: where each quote stands, and what else is to be known."""
+    quotes = [f"[{c['marker']}] {place(c)}\n“{c['quote']}”" for c in output["citations"]]
+    return "".join(f"\n\n{part}" for part in [*quotes, output["notice"]] if part)
+
+
+def _question(received: Any) -> object:
+    return received["question"] if isinstance(received, dict) else received.question

@@ -41,6 +41,7 @@ async def run_events(
         config,
         context=context,
         stream_mode=["messages", "custom", "values"],
+        output_keys=graph.output_channels,  # by default, values are the whole state
     )
     async for mode, item in stream:
         if mode == "custom":

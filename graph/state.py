@@ -31,6 +31,18 @@ class Citation(TypedDict):
     """A literal piece of the passage's text."""
 
 
+def place(citation: Citation) -> str:
+    """Where a citation stands: ``docs/design.md, lines 3-9: The graph``."""
+    where = citation["source"]
+    if citation["page"]:
+        where += f", page {citation['page']}"
+    elif citation["start_line"]:
+        first, last = citation["start_line"], citation["end_line"]
+        where += f", line {first}" if first == last else f", lines {first}-{last}"
+    heading = citation["heading"] or citation["title"]
+    return f"{where}: {heading}" if heading else where
+
+
 class RagInput(TypedDict):
     """What a run takes."""
 
