@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 
 from backends.connections import Backends
 from backends.extractive.reader import ExtractiveReader
@@ -212,3 +214,37 @@ async def test_brackets_in_an_extract_are_not_taken_for_markers(
     output = await run(rag(monkeypatch, ScriptedStore([note])))
     assert [c["marker"] for c in output["citations"]] == [1]
     assert output["citations"][0]["quote"] == note["text"]
+
+
+async def test_each_run_on_a_thread_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader({ANTS["text"]: 0.9}, rewrites=["a"], pieces=["Fifty times [1]."])
+    store = ScriptedStore([ANTS], by_query={"How fast?": [BEES], "a": [BEES], "b": [BEES]})
+    graph = rag(monkeypatch, store, reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+    async def ask(question: str) -> RagOutput:
+        context = RagContext(max_rewrites=1)
+        return cast(RagOutput, await graph.ainvoke({"question": question}, thread, context=context))
+
+    async def rewrite_and_break(*_: object) -> str:
+        store.errors["hybrid"] = VectorStoreUnavailable("It went away after the first search.")
+        return "b"
+
+    assert (await ask("How fast?"))["queries"] == ["How fast?", "a"]
+    monkeypatch.setattr(reader, "rewrite", rewrite_and_break)
+    with pytest.raises(VectorStoreUnavailable):
+        await ask("How fast?")
+    del store.errors["hybrid"]
+    output = await ask("How strong are ants?")
+    assert output["queries"] == ["How strong are ants?"]
+    assert output["status"] == "answered"
+
+
+async def test_a_result_is_what_is_promised_and_not_the_whole_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = rag(monkeypatch, ScriptedStore([BEES]))
+    async for event in run_events(graph, "How fast do bees fly?", RagContext()):
+        if event["event"] == "done":
+            assert set(event["data"]) == set(RagOutput.__annotations__)
