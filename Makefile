@@ -19,6 +19,7 @@ test: $(STAMP) ## Run every test that needs no language model server.
 	$(BIN)/pytest -m "not vllm" $(ARGS)
 
 test-vllm: $(STAMP) ## Run the tests against a real vLLM on the CPU, in an environment of its own.
+	sh tests/vllm/install.sh
 	$(BIN)/pytest -m vllm tests/vllm $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, unit tests.
