@@ -66,7 +66,7 @@ def test_the_stream_ends_with_exactly_one_done(service: RunningService) -> None:
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
-        ("How much is a ferry ticket?", "14 crowns"),
+        ("How much does a single ferry ticket cost?", "14 crowns"),
         ("When may the ferry not run because of wind?", "21 metres per second"),
         ("How many pairs of puffins nest on the cliffs?", "3,200"),
         ("How high is the tower of the lighthouse?", "41 metres"),
