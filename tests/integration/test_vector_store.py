@@ -229,7 +229,7 @@ async def test_another_model_is_refused_and_the_remedy_named(store: VectorStore)
     await over(store.client).prepare()
     await over(store.client, WordVectors(digest="")).prepare()  # digest unknown: no objection
     for model in (WordVectors(dimension=48), WordVectors(digest="other")):
-        with pytest.raises(FingerprintMismatch, match="tandem reindex"):
+        with pytest.raises(FingerprintMismatch, match="TANDEM_QDRANT__COLLECTION"):
             await over(store.client, model).prepare()
     assert await store.count() == 60
 
