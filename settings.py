@@ -4,19 +4,20 @@ Names are ``TANDEM_`` plus the field, ``__`` between levels: ``TANDEM_LLM__BASE_
 set, the embedded default runs. Every setting is explained in ``.env.example``.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettings
 
 from errors import SettingsError
 
@@ -28,14 +29,31 @@ def _split(value: object) -> object:
     return value
 
 
+def _without_slash(value: str) -> str:
+    """An address as paths are put after it; the value itself may hold a password: not shown."""
+    address = value.strip().rstrip("/")
+    parts = urlsplit(address)
+    if address and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
+        raise ValueError("this is no address like http://127.0.0.1:6006")
+    return address
+
+
+def _none_if_empty(value: object) -> object:
+    """Compose files and CI write what they leave out as an empty value."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 CommaSeparated = BeforeValidator(_split)
+Address = Annotated[str, AfterValidator(_without_slash)]
+"""A server's address: http or https, a host, no slash at the end."""
+OptionalAddress = Annotated[Address | None, BeforeValidator(_none_if_empty)]
 
 
 class LanguageModelSettings(BaseModel):
     """The server machine. Without a base URL the extractive reader answers."""
 
     provider: Literal["vllm", "ollama"] = "vllm"
-    base_urls: Annotated[list[str], NoDecode, CommaSeparated] = []
+    base_urls: Annotated[list[Address], NoDecode, CommaSeparated] = []
     model: str | None = None
     api_key: SecretStr | None = None
     timeout_s: float = Field(60.0, gt=0)
@@ -47,7 +65,7 @@ class EmbeddingSettings(BaseModel):
     """Where texts become vectors."""
 
     provider: Literal["minilm", "ollama", "openai"] = "minilm"
-    base_url: str | None = None
+    base_url: OptionalAddress = None
     model: str | None = None
     api_key: SecretStr | None = None
     timeout_s: float = Field(60.0, gt=0)
@@ -57,7 +75,7 @@ class EmbeddingSettings(BaseModel):
 class QdrantSettings(BaseModel):
     """Where vectors live. Without a URL: embedded, in the data folder."""
 
-    url: str | None = None
+    url: OptionalAddress = None
     api_key: SecretStr | None = None
     collection: str = Field("documents", min_length=1, max_length=200)
     prefer_grpc: bool = False
@@ -67,17 +85,9 @@ class QdrantSettings(BaseModel):
 class PhoenixSettings(BaseModel):
     """Where traces go. An empty endpoint switches tracing off."""
 
-    endpoint: str = "http://127.0.0.1:6006"
+    endpoint: Address = "http://127.0.0.1:6006"
     project: str = "tandem"
     retention_days: int = Field(30, ge=0)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        endpoint = value.strip().rstrip("/")
-        if endpoint and not re.match(r"https?://[^/?#]+", endpoint):
-            raise ValueError(f"{value!r} is no address like http://127.0.0.1:6006")
-        return endpoint
 
 
 class GradingSettings(BaseModel):
@@ -127,7 +137,21 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as exc:
         problems = "; ".join(
-            f"TANDEM_{'__'.join(str(part).upper() for part in error['loc'])}: {error['msg']}"
+            f"{_variable(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors()
         )
         raise SettingsError(f"Settings cannot be used: {problems}. See .env.example.") from exc
+    except UnreadableSettings as exc:
+        # Its message names the field alone: error parsing value for field "llm" from ...
+        name = str(exc).split('"')[1].upper()
+        raise SettingsError(
+            f"Settings cannot be used: TANDEM_{name} is no JSON. Set its parts one by one, as "
+            f"TANDEM_{name}__... in .env.example."
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"The file .env cannot be read: {exc}. Save it as UTF-8 text.") from exc
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The variable that holds the value at a place; lists have one for all their items."""
+    return "TANDEM_" + "__".join(part.upper() for part in location if isinstance(part, str))
