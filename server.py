@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -14,16 +15,19 @@ from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api.ask import ask_router
+from api.bodies import JsonBodies
 from api.documents import documents_router
-from api.errors import add_error_handlers
+from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
 from api.playground import add_playground
 from api.service import Service, background, open_service
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
-from errors import SettingsError, UsageError
+from errors import EmbeddingsUnavailable, SettingsError, UsageError
 from settings import Settings
+
+log = logging.getLogger("tandem")
 
 _SHUTDOWN_S = 5
 
@@ -38,6 +42,8 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     hosts = ["127.0.0.1", "localhost", "[::1]", *service.settings.allowed_hosts]
+    app.add_middleware(BrokenOffStreams)
+    app.add_middleware(JsonBodies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     add_error_handlers(app)
     app.include_router(health_router(service))
@@ -118,8 +124,10 @@ def _on_signals(interrupt: Callable[[], None]) -> None:
 
 async def _warm(service: Service) -> None:
     """Load the embedding model before the first question pays for it."""
-    if service.settings.embeddings.provider == "minilm":
+    try:
         await service.backends.embeddings.aembed_query("warm up")
+    except EmbeddingsUnavailable as exc:
+        log.warning("%s Until then, search is by keywords alone.", exc)
 
 
 def check_address(settings: Settings) -> None:

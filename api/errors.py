@@ -1,10 +1,15 @@
 """Errors as HTTP answers: one JSON shape, ``{"error": {"code", "message"}}``."""
 
 import logging
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import TandemError
 
@@ -12,12 +17,12 @@ log = logging.getLogger("tandem")
 
 
 def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
-    """The shape of every error."""
-    return {"error": {"code": code, "message": message}}
+    """The shape of every error. What a client sent may come back in it: lone surrogates too."""
+    return {"error": {"code": code, "message": message.encode(errors="replace").decode()}}
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer errors raised on purpose, and validation errors, with code and message."""
+    """Answer errors raised on purpose, and a client's mistakes, with code and message."""
 
     @app.exception_handler(TandemError)
     async def tandem_error(request: Request, exc: TandemError) -> JSONResponse:
@@ -25,10 +30,56 @@ def add_error_handlers(app: FastAPI) -> None:
             log.error("%s %s: %s", request.method, request.url.path, exc)
         return JSONResponse(error_body(exc.code, str(exc)), exc.http_status)
 
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, exc: HTTPException) -> JSONResponse:
+        code = HTTPStatus(exc.status_code).name.lower()
+        return JSONResponse(error_body(code, str(exc.detail)), exc.status_code, exc.headers)
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
-            for error in exc.errors()
-        )
-        return JSONResponse(error_body("bad_request", problems), 422)
+        return _invalid(exc.errors())
+
+    @app.exception_handler(ValidationError)
+    async def invalid_in_batch(request: Request, exc: ValidationError) -> JSONResponse:
+        if request.url.path != "/rag/batch":
+            raise exc
+        return _invalid(exc.errors())  # LangServe leaves its inputs' errors untranslated there
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, exc: Exception) -> JSONResponse:
+        # The server logs it, with its traceback, after this.
+        message = "Something went wrong that should not: the service's output tells what."
+        return JSONResponse(error_body("internal_error", message), 500)
+
+
+def _invalid(errors: Any) -> JSONResponse:
+    return JSONResponse(error_body("bad_request", "; ".join(map(_in_words, errors))), 422)
+
+
+def _in_words(error: Any) -> str:
+    if isinstance(error, str):  # LangServe's
+        return error
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {error['msg']}" if place else str(error["msg"])
+
+
+class BrokenOffStreams:
+    """ASGI middleware that ends a stream whose run failed, where it would break the connection.
+
+    LangServe has told the client by an ``error`` event when it raises the error again.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except RuntimeError as exc:
+            # Starlette's, for a handled error that came after the response had started.
+            if not isinstance(exc.__cause__, TandemError):
+                raise
+            if exc.__cause__.http_status >= 500:
+                log.error("%s %s: %s", scope["method"], scope["path"], exc.__cause__)  # noqa: TRY400 - no traceback
+            end: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(end)

@@ -1,0 +1,100 @@
+"""Request bodies, looked at before any route: whatever is not small, valid JSON is refused."""
+
+import json
+from http import HTTPStatus
+from typing import NoReturn
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import error_body
+
+MAX_BODY_BYTES = 4_000_000
+"""Far above a question with its options or a batch of them; files are sent as multipart."""
+
+
+class JsonBodies:
+    """ASGI middleware that answers a body that cannot be used with 400, 413 or 415.
+
+    LangServe reads bodies by itself and answers what it cannot read with 500. And a web page of
+    anybody's can have a browser send a form here, but not JSON.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or _is_multipart(scope):
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if body is None:
+            return  # the client has gone away
+        refusal = _refusal(scope, body)
+        if refusal is None:
+            await self._app(scope, _replay(body, receive), send)
+        else:
+            await refusal(scope, receive, send)
+
+
+def _is_multipart(scope: Scope) -> bool:
+    return _content_type(scope) == "multipart/form-data"
+
+
+def _content_type(scope: Scope) -> str:
+    return Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The body, or as much of it as shows that it is too large; None if the client left."""
+    body = bytearray()
+    more = True
+    while more and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _refusal(scope: Scope, body: bytes) -> JSONResponse | None:
+    """What is wrong with a body; one that is empty is left to its route."""
+    if len(body) > MAX_BODY_BYTES:
+        return _refuse(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body_too_large",
+            f"The body has more than {MAX_BODY_BYTES:,} bytes. Send less at a time.",
+        )
+    if body and _content_type(scope) != "application/json":
+        return _refuse(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "not_json",
+            "Send JSON, with the header Content-Type: application/json.",
+        )
+    try:
+        json.loads(body or b"null", parse_constant=_refuse_constant)
+    except RecursionError:
+        return _refuse(HTTPStatus.BAD_REQUEST, "bad_json", "The body is nested too deeply.")
+    except ValueError as exc:  # also of what is not UTF-8
+        return _refuse(HTTPStatus.BAD_REQUEST, "bad_json", f"The body is not JSON: {exc}.")
+    return None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which only Python takes for JSON")
+
+
+def _refuse(status: HTTPStatus, code: str, message: str) -> JSONResponse:
+    return JSONResponse(error_body(code, message), status)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, once, and then whatever comes, such as the client leaving."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed
