@@ -1,7 +1,8 @@
 """``tandem``: the command line.
 
 Exit codes: 0 done, 1 not found (``ask``) or some files failed (``index``), 2 wrong usage,
-3 a backend does not answer, 4 the stored data do not fit, 130 interrupted.
+3 a backend does not answer, 4 the stored data do not fit, 130 interrupted, 141 whoever read the
+output stopped reading.
 
 Heavy modules are imported inside the commands: ``tandem ask`` must show its first words within
 seconds of a cold start, and ``--help`` at once.
@@ -10,18 +11,20 @@ seconds of a cold start, and ``--help`` at once.
 import argparse
 import asyncio
 import contextlib
-import gc
+import io
 import json
 import logging
+import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from errors import PathError, TandemError, UsageError
+from startup import interruptible, lean_imports
 
 if TYPE_CHECKING:
     from backends.running_server import RunningServer
@@ -29,23 +32,44 @@ if TYPE_CHECKING:
     from terminal import SyncDisplay
 
 _INTERRUPTED = 130
+_NO_READER = 141
+"""What a shell reports of programs that SIGPIPE ends."""
+_PACKAGES = ("tandem", "api", "backends", "graph", "indexer", "nodes")
+"""Whose log messages are ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; a user's mistake is a message, not a traceback."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         settings = _settings(options)
-        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        _set_up_output(settings.log_level)
         code = asyncio.run(options.command(options, settings))
+        sys.stdout.flush()
     except TandemError as exc:
         print(f"tandem: {exc}", file=sys.stderr)
         code = exc.exit_code
     except KeyboardInterrupt:
         print("tandem: interrupted", file=sys.stderr)
         code = _INTERRUPTED
+    except BrokenPipeError:
+        # Else the interpreter complains when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _NO_READER
     sys.exit(code)
+
+
+def _set_up_output(log_level: str) -> None:
+    """Our own messages from the level on, libraries' warnings; no letter that cannot be shown."""
+    level = log_level.upper()
+    logging.basicConfig(
+        level=level if level in ("DEBUG", "ERROR") else "WARNING",
+        format="%(levelname)s %(message)s",
+    )
+    for name in _PACKAGES:
+        logging.getLogger(name).setLevel(level)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Cited answers from your own documents, on your own machines.",
         epilog="Settings are environment variables, explained in .env.example. Exit codes: 0 done, "
         "1 not found or some files failed, 2 wrong usage, 3 a backend does not answer, "
-        "4 the stored data do not fit, 130 interrupted.",
+        "4 the stored data do not fit, 130 interrupted, 141 nobody reads the output.",
     )
     parser.add_argument("--data-dir", type=Path, help="the data folder (TANDEM_DATA_DIR)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -100,14 +124,15 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 async def _serve(options: argparse.Namespace, settings: "Settings") -> int:
-    from server import serve
+    with interruptible():
+        from server import serve
 
     await serve(settings, with_phoenix=options.phoenix)
     return 0
 
 
 async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
-    from graph.state import check_question
+    from graph.question import check_question
 
     question = check_question(options.question)
     server = _server(settings)
@@ -131,7 +156,7 @@ async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
 
 async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
-    with lean_imports():
+    with interruptible(), lean_imports():
         from backends.embeddings import create_embeddings
 
         # Loading the model needs no interpreter lock: it goes on while the rest is imported.
@@ -157,35 +182,6 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
         await backends.aclose()
 
 
-@contextlib.contextmanager
-def lean_imports() -> Iterator[None]:
-    """Import with pydantic's ``defer_build`` on and the garbage collector off.
-
-    Building the validators of some thousand models that a command never uses is half of its
-    start-up time. pydantic builds them at first use instead; they behave the same.
-    """
-    from pydantic import BaseModel, ConfigDict
-
-    config, rebuild = BaseModel.model_config, BaseModel.__dict__["model_rebuild"]
-
-    def rebuild_if_used(cls: type[BaseModel], **options: Any) -> bool | None:
-        # qdrant_client rebuilds its 400 models when imported; pydantic itself, at first use,
-        # always says how.
-        built: bool | None = rebuild.__get__(None, cls)(**options) if options else None
-        return built
-
-    gc.disable()
-    BaseModel.model_config = ConfigDict(defer_build=True)
-    BaseModel.model_rebuild = classmethod(rebuild_if_used)  # type: ignore[assignment, arg-type]  # for now
-    try:
-        yield
-    finally:
-        BaseModel.model_config = config
-        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # as it was
-        gc.freeze()  # modules stay: no need to look at them again
-        gc.enable()
-
-
 def _listens(endpoint: str) -> bool:
     """Whether somebody is there: a command does not record traces for nobody."""
     address = urlsplit(endpoint)
@@ -197,7 +193,7 @@ def _listens(endpoint: str) -> bool:
 
 
 def _print_sources(output: dict[str, Any]) -> None:
-    from graph.state import place
+    from graph.citation import place
 
     for citation in {c["marker"]: c for c in output["citations"]}.values():
         print(f"  [{citation['marker']}] {place(citation)}")
@@ -208,10 +204,7 @@ def _print_sources(output: dict[str, Any]) -> None:
 async def _index(options: argparse.Namespace, settings: "Settings") -> int:
     from terminal import SyncDisplay
 
-    paths = [path.expanduser().absolute() for path in options.paths]
-    for path in paths:
-        if not path.exists():
-            raise PathError(f"{path} does not exist.")
+    paths = [_existing(path) for path in options.paths]
     server = _server(settings)
     with SyncDisplay(quiet=options.json) as display:
         if server is None:
@@ -225,10 +218,29 @@ async def _index(options: argparse.Namespace, settings: "Settings") -> int:
     return 1 if report["failed"] else 0
 
 
+def _existing(path: Path) -> Path:
+    """The path as the service, whose current folder is another, has to be told it.
+
+    Raises:
+        PathError: it is not there.
+    """
+    try:
+        path = path.expanduser().absolute()
+        path.stat()
+    except FileNotFoundError as exc:
+        raise PathError(
+            f"{path} does not exist. Check the spelling, and that its disk is mounted."
+        ) from exc
+    except (OSError, RuntimeError) as exc:  # such as a name too long, or the home of nobody
+        raise PathError(f"{path} cannot be indexed: {exc}.") from exc
+    return path
+
+
 async def _index_here(
     settings: "Settings", paths: list[Path], display: "SyncDisplay"
 ) -> dict[str, Any]:
-    from api.service import open_service
+    with interruptible():
+        from api.service import open_service
 
     async with open_service(settings) as service:
         return asdict(await service.indexing.run(paths, lambda p: display.update(asdict(p))))
@@ -259,9 +271,10 @@ async def _status(options: argparse.Namespace, settings: "Settings") -> int:
 
 
 async def _status_here(settings: "Settings") -> dict[str, Any]:
-    from api.documents import index_status
-    from api.health import readiness
-    from api.service import open_service
+    with interruptible():
+        from api.documents import index_status
+        from api.health import readiness
+        from api.service import open_service
 
     async with open_service(settings) as service:
         return {**await index_status(service), **await readiness(service)}

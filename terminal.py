@@ -17,12 +17,22 @@ from rich.table import Table
 _SHOWN_PROBLEMS = 20
 
 
+class _Output(Console):
+    """Standard output; rich would end the program itself, with 1, when nobody reads it."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        raise  # what rich is handling when it calls this: the BrokenPipeError
+
+
 class SyncDisplay:
     """A progress line on the terminal's error output, and the report after it."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._errors = Console(stderr=True, quiet=quiet)
-        self._output = Console(highlight=False, soft_wrap=True)
+        self._output = _Output()
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -31,7 +41,8 @@ class SyncDisplay:
             TextColumn("files  {task.fields[rate]}  {task.fields[left]}"),
             console=self._errors,
             transient=True,
-            disable=quiet,
+            # On what is no terminal it would leave an empty line, before an error even.
+            disable=quiet or not self._errors.is_terminal,
         )
         self._task = self._progress.add_task("indexing", total=None, rate="", left="")
 
@@ -77,7 +88,7 @@ class SyncDisplay:
 
 def print_status(status: dict[str, Any], url: str | None) -> None:
     """What is indexed, how each backend does, and what failed."""
-    output = Console(highlight=False, soft_wrap=True)
+    output = _Output()
     documents = status["documents"]
     failed = [document for document in documents if document["state"] == "failed"]
     output.print(f"server: {url or 'not running; read from the data folder'}")
