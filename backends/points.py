@@ -10,7 +10,7 @@ from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import models
 
 from backends.vector_collection import DENSE, SPARSE
-from errors import EmbeddingMismatch
+from errors import EmbeddingMismatch, StoreDamaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,20 @@ def to_vectors(stored: Any) -> tuple[list[float], SparseVector]:
 
 
 def to_document(point: models.ScoredPoint) -> Document:
-    """What was found, with its id, and its score in the metadata."""
+    """What was found, with its id, and its score in the metadata.
+
+    Raises:
+        StoreDamaged: there is no text; the engine takes lost payloads for empty ones.
+    """
     payload = point.payload or {}
+    if "page_content" not in payload:
+        raise StoreDamaged(
+            f"The passage {point.id} of the index has lost its text. Move the index away (`qdrant` "
+            "in TANDEM_DATA_DIR), or name a new TANDEM_QDRANT__COLLECTION, and run `tandem index` "
+            "again; your documents are not touched."
+        )
     metadata = {**(payload.get("metadata") or {}), "score": point.score}
-    return Document(
-        id=str(point.id), page_content=payload.get("page_content", ""), metadata=metadata
-    )
+    return Document(id=str(point.id), page_content=payload["page_content"], metadata=metadata)
 
 
 def require_vectors(points: Sequence[Point], dimension: int) -> None:

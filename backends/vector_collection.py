@@ -55,12 +55,9 @@ def _require_fit(name: str, info: models.CollectionInfo, fingerprint: EmbeddingF
             "1.16, which cannot store what made it. Nothing was changed. Name another one with "
             "TANDEM_QDRANT__COLLECTION, or update the server."
         )
-    if dimension != fingerprint.dimension:
-        raise _mismatch(
-            name, f"{dimension} dimensions", f"{fingerprint.dimension} ({fingerprint.model})"
-        )
-    if not _same_model(stored, fingerprint):
-        raise _mismatch(name, _in_words(stored), _in_words(fingerprint.as_dict()))
+    if dimension != fingerprint.dimension or not _same_model(stored, fingerprint):
+        made = {**stored, "dimension": dimension} if isinstance(stored, dict) else stored
+        raise _mismatch(name, _in_words(made), _in_words(fingerprint.as_dict()))
 
 
 def _dimension(info: models.CollectionInfo) -> int | None:

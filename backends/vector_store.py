@@ -7,6 +7,7 @@ errors that say what to do.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import warnings
@@ -95,11 +96,12 @@ class VectorStore(QdrantVectorStore):
         await self._run(prepare_collection, self.client, self.collection_name, fingerprint)
 
     async def open(self) -> None:
-        """``prepare`` for those who only search: without embeddings, keywords still find."""
-        try:
+        """``prepare`` for those who only search: without embeddings, keywords still find.
+
+        That they do is said by every answer, by ``readiness`` and by a sync: not here as well.
+        """
+        with contextlib.suppress(EmbeddingsUnavailable):
             await self.prepare()
-        except EmbeddingsUnavailable as exc:
-            logger.warning("%s Until then, search is by keywords alone.", exc)
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Store points, replacing those of the same id. On return they survive a kill.

@@ -13,6 +13,7 @@ from nodes.citations import cite
 
 NOT_FOUND = "The indexed documents do not answer this question."
 EXTRACTIVE = "Extracts: these sentences are quoted from the documents, not written by a model."
+NOTHING_INDEXED = "Nothing is indexed yet: run `tandem index PATH`."
 UNCITED = "The model cited no passage: check this answer against the documents."
 
 
@@ -34,6 +35,8 @@ async def generate(
             await _collect(reader, state["question"], documents, pieces)
     answer, citations = cite("".join(pieces), documents)
     notices = degraded + _notices(answer, bool(citations), extractive=reader is fallback)
+    if not (answer or degraded or state.get("candidates")):  # vectors always find something
+        notices.append(NOTHING_INDEXED)
     status = _status(answer, bool(citations), bool(degraded))
     get_stream_writer()({"step": "generate", "citations": len(citations), "status": status})
     return {

@@ -17,7 +17,8 @@ from backends.reader import Passage
 from backends.tracing import record_documents
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
-from graph.state import RagState, check_question
+from graph.question import check_question
+from graph.state import RagState
 
 Mode = Literal["hybrid", "dense", "sparse"]
 
@@ -103,7 +104,7 @@ def as_passage(document: Document) -> Passage:
     return Passage(
         id=str(document.id),
         text=document.page_content,
-        source=metadata["source"],
+        source=metadata.get("source") or "unknown",  # what another program stored may lack it
         title=metadata.get("title", ""),
         heading=metadata.get("heading", ""),
         page=metadata.get("page"),

@@ -91,7 +91,10 @@ def _translated(exc: BaseException, folder: Path) -> TandemError:
             return error
     panic = type(exc).__name__ == "PanicException"
     if panic or (type(exc) is Exception and text.startswith("Service runtime error")):
-        return damaged(folder, " ".join(text.split())[:300])
+        reason = " ".join(text.split())[:300]
+        # A panic writes to the error output by itself, before it can be caught.
+        seen = " (the lines about a thread that panicked say the same)" if panic else ""
+        return damaged(folder, f"{reason}{seen}")
     return UsageError(f"The embedded store refuses the request: {text}.")
 
 
