@@ -38,10 +38,13 @@ class RunningServer:
 
     async def status(self) -> dict[str, Any]:
         """What is indexed, and how each backend does."""
-        async with self._client() as client:
-            documents = await client.get("/documents")
-            ready = await client.get("/readyz")
-        return {**documents.json(), **ready.json()}
+        with self._errors():
+            async with self._client() as client:
+                documents = await client.get("/documents")
+                if documents.is_error:
+                    raise _reported(documents)
+                ready = await client.get("/readyz")  # 503 is an answer too: not ready
+            return {**documents.json(), **ready.json()}
 
     async def ask(self, question: str) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a run: name and data."""
@@ -64,13 +67,11 @@ class RunningServer:
         )
 
     async def _events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[tuple[str, Any]]:
-        try:
+        with self._errors():
             async with self._client() as client, client.stream("POST", path, json=body) as answer:
                 if answer.is_error:
                     await answer.aread()
-                    error = answer.json().get("error", {})
-                    exit_code = 2 if answer.is_client_error else 3
-                    raise ServerError(error.get("message", answer.text), exit_code)
+                    raise _reported(answer)
                 name = ""
                 async for line in answer.aiter_lines():
                     field, _, value = line.partition(":")
@@ -79,13 +80,38 @@ class RunningServer:
                     elif field == "data":
                         data = json.loads(value)
                         if name == "error":
-                            raise ServerError(data["message"], data.get("exit_code", 3))
+                            raise ServerError(data["message"], _exit_code(data["code"]))
                         yield name, data
-        except httpx.HTTPError as exc:
-            raise UnavailableError(
-                f"The server at {self.url} stopped answering ({type(exc).__name__}). "
-                "Look at its terminal, or start it again with `tandem serve`."
-            ) from exc
+            if name != "done":
+                raise self._stopped("it ended in the middle")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What is no answer of ours becomes an error that says what to do."""
+        try:
+            yield
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as exc:
+            raise self._stopped(type(exc).__name__) from exc
+
+    def _stopped(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"The server at {self.url} stopped answering ({reason}). "
+            "Look at its terminal, or start it again with `tandem serve`."
+        )
+
+
+def _reported(answer: httpx.Response) -> ServerError:
+    """The error in an answer that has been read; ValueError or KeyError where there is none."""
+    error = answer.json()["error"]
+    return ServerError(error["message"], _exit_code(error["code"]))
+
+
+def _exit_code(code: str) -> int:
+    """What the command would have exited with, had it met the error itself."""
+    kinds = [TandemError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind.exit_code for kind in kinds if kind.code == code), 3)
 
 
 def find_server(data_dir: Path) -> RunningServer | None:
