@@ -157,7 +157,13 @@ def test_folders_nest_deeper_than_recursion_allows(root: Path) -> None:
         path = path / "d"
         os.mkdir(path)  # noqa: PTH102 - makedirs recurses
     (path / "a.md").write_text("x")
-    assert len(found(root)) == 1
+    try:
+        assert len(found(root)) == 1
+    finally:
+        (path / "a.md").unlink()
+        while path != root:  # pytest's own cleaning recurses
+            path.rmdir()
+            path = path.parent
 
 
 IGNORING = {
