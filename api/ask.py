@@ -15,7 +15,7 @@ from api.service import Service
 from errors import TandemError
 from graph.context import RagContext
 from graph.events import Event, run_events
-from graph.state import MAX_QUESTION_CHARS, check_question
+from graph.question import MAX_QUESTION_CHARS, check_question
 
 _QUEUE = 256
 """Events a slow reader may fall behind before the run waits for it."""

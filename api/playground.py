@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.service import Service
 from backends.reader import Passage
 from errors import TandemError
+from graph.citation import Citation, place
 from graph.events import run_events
-from graph.state import MAX_QUESTION_CHARS, Citation, RagOutput, Status, place
+from graph.question import MAX_QUESTION_CHARS
+from graph.state import RagOutput, Status
 
 
 class Question(BaseModel):

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 from graph.builder import RagGraph
 from graph.context import RagContext
-from graph.state import RagOutput, check_question
+from graph.question import check_question
+from graph.state import RagOutput
 
 EventName = Literal["step", "token", "citation", "done"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from backends.reader import Passage
 from backends.sentences import sentences
-from graph.state import Citation
+from graph.citation import Citation
 
 _MARKERS = re.compile(r"\s?\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _WORD = re.compile(r"\w+")

@@ -9,13 +9,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BASE = {"errors", "settings"}
-STATE = {"graph.state", "graph.context"}
+STATE = {"graph.state", "graph.context", "graph.question", "graph.citation"}
 MAY_IMPORT = {
     "errors": set[str](),
     "settings": {"errors"},
     "backends": BASE | {"backends"},
     "indexer": BASE | {"backends", "indexer"},
-    "graph.state": BASE | {"backends"},
+    "graph.question": {"errors"},
+    "graph.citation": set[str](),
+    "graph.state": BASE | {"backends", "graph.citation"},
     "graph.context": BASE,
     "graph.routing": BASE | STATE,
     "nodes": BASE | STATE | {"backends", "nodes"},

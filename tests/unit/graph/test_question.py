@@ -3,7 +3,7 @@
 import pytest
 
 from errors import QuestionError
-from graph.state import MAX_QUESTION_CHARS, check_question
+from graph.question import MAX_QUESTION_CHARS, check_question
 
 
 @pytest.mark.parametrize("question", ["", "   ", "\n\t", "\0", None, 7, ["a"]])

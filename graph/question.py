@@ -1,0 +1,25 @@
+"""What counts as a question. Light to import: every entry point checks before it opens anything."""
+
+from errors import QuestionError
+
+MAX_QUESTION_CHARS = 8_000
+"""Far above a question, far below what would strain a model's context."""
+
+
+def check_question(question: object) -> str:
+    """The question without what no model or store can take: NULs and lone surrogates.
+
+    Raises:
+        QuestionError: it is not text, empty, or longer than ``MAX_QUESTION_CHARS``.
+    """
+    if not isinstance(question, str):
+        raise QuestionError(f"The question must be text, not {type(question).__name__}.")
+    text = question.encode("utf-8", "ignore").decode().replace("\0", "").strip()
+    if not text:
+        raise QuestionError("The question is empty. Ask in a sentence, such as: What is Tandem?")
+    if len(text) > MAX_QUESTION_CHARS:
+        raise QuestionError(
+            f"The question has {len(text):,} characters; {MAX_QUESTION_CHARS:,} are allowed. "
+            "Put long text into a file, index it, and ask about it."
+        )
+    return text
