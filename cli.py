@@ -124,7 +124,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 async def _serve(options: argparse.Namespace, settings: "Settings") -> int:
-    with interruptible():
+    with interruptible(), lean_imports():
         from server import serve
 
     await serve(settings, with_phoenix=options.phoenix)
@@ -232,7 +232,8 @@ def _existing(path: Path) -> Path:
             f"{path} does not exist. Check the spelling, and that its disk is mounted."
         ) from exc
     except (OSError, RuntimeError) as exc:  # such as a name too long, or the home of nobody
-        raise PathError(f"{path} cannot be indexed: {exc}.") from exc
+        reason = getattr(exc, "strerror", None) or str(exc).rstrip(".")
+        raise PathError(f"{str(path)[:200]} cannot be indexed: {reason}.") from exc
     return path
 
 

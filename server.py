@@ -71,18 +71,20 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         service = await stack.enter_async_context(open_service(settings))
-        if with_phoenix:
-            phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)
-            await phoenix.start()
-            stack.push_async_callback(phoenix.stop)
+        service.backends.embeddings.start_loading()
+        phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)
+        stack.push_async_callback(phoenix.stop)
         tracing = start_tracing(settings.phoenix)
         stack.push_async_callback(tracing.aclose)
+        app = create_app(service)
         await _warm(service)
+        if with_phoenix:  # only now, so that it takes no time from the service's start
+            await phoenix.start()
         stack.enter_context(announced(settings.data_dir, url, service.token))
         indexing = asyncio.create_task(service.indexing.run_roots())
         await stack.enter_async_context(background("index the roots", indexing))
         print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
-        http = _http_server(create_app(service), settings)
+        http = _http_server(app, settings)
         _on_signals(http.interrupt)
         await http.serve(sockets=[listener])
 

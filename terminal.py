@@ -96,6 +96,8 @@ def print_status(status: dict[str, Any], url: str | None) -> None:
         f"index: {len(documents) - len(failed):,} documents, {status['points']:,} passages, "
         f"{len(failed):,} failed"
     )
+    if status["points"] and not documents:
+        output.print("The list of documents was lost: `tandem index PATH` makes it anew.")
     if status["syncing"]:
         output.print(f"syncing: {status['syncing']['files_done']:,} files done")
     if status["error"]:
