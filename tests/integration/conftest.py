@@ -2,12 +2,15 @@
 
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from backends.phoenix.process import PhoenixProcess
 from settings import PhoenixSettings
+from tests.corpus import write_corpus
+from tests.running_service import tandem
 
 
 def _free_port() -> int:
@@ -39,3 +42,12 @@ async def phoenix_process(
 def phoenix(phoenix_process: PhoenixProcess) -> str:
     """The endpoint of a running Phoenix: use a project name of your own."""
     return phoenix_process.endpoint
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of an indexed corpus, which lies beside it; who damages it mends it."""
+    folder = tmp_path_factory.mktemp("indexed")
+    run = tandem("index", str(write_corpus(folder / "vardholm")), data_dir=folder / "data")
+    assert (run.returncode, run.stderr) == (0, "")
+    return folder / "data"
