@@ -69,6 +69,7 @@ class EmbeddingSettings(BaseModel):
     model: str | None = None
     api_key: SecretStr | None = None
     timeout_s: float = Field(60.0, gt=0)
+    query_timeout_s: float = Field(10.0, gt=0)
     batch_size: int = Field(32, ge=1, le=512)
 
 

@@ -134,6 +134,7 @@ def create_embeddings(
             api_key=settings.api_key,
             batch_size=settings.batch_size,
             timeout_s=settings.timeout_s,
+            query_timeout_s=settings.query_timeout_s,
         )
     from backends.remote_embeddings.openai import OpenAIEmbeddings
 
@@ -148,6 +149,7 @@ def create_embeddings(
         api_key=settings.api_key,
         batch_size=settings.batch_size,
         timeout_s=settings.timeout_s,
+        query_timeout_s=settings.query_timeout_s,
     )
 
 

@@ -39,6 +39,8 @@ class RemoteEmbeddings(EmbeddingModel):
     """An embedding model behind HTTP. No request is made before the first call.
 
     ``attempts`` and ``retry_delay_s`` bound what a broken connection costs; the delay doubles.
+    ``query_timeout_s`` bounds a query with all its attempts: somebody is waiting for it, and can
+    be answered by keywords instead.
     """
 
     base_url: str
@@ -46,6 +48,7 @@ class RemoteEmbeddings(EmbeddingModel):
     api_key: SecretStr | None = None
     batch_size: int = 32
     timeout_s: float = 60.0
+    query_timeout_s: float = 10.0
     attempts: int = 3
     retry_delay_s: float = 0.2
 
@@ -123,6 +126,16 @@ class RemoteEmbeddings(EmbeddingModel):
 
     async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         return await self._embed(texts, self.facts.document_prefix)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        try:
+            async with asyncio.timeout(self.query_timeout_s):
+                return await super().aembed_query(text)
+        except TimeoutError as exc:
+            raise EmbeddingsUnavailable(
+                f"{self._server} did not embed the question within {self.query_timeout_s:g} s. Is "
+                "it overloaded? TANDEM_EMBEDDINGS__QUERY_TIMEOUT_S is the limit."
+            ) from exc
 
     async def _embed_queries(self, texts: Sequence[str]) -> list[list[float]]:
         return await self._embed(texts, self.facts.query_prefix)

@@ -171,6 +171,15 @@ async def test_a_server_that_hangs_is_given_up_at_the_timeout(server: OllamaServ
     await model.aclose()
 
 
+async def test_a_question_waits_for_its_vector_no_longer_than_it_may(server: OllamaServer) -> None:
+    server.fail(ollama_server.hang)
+    model = OllamaEmbeddings(server.url, "nomic-embed-text", timeout_s=60, query_timeout_s=0.2)
+    async with asyncio.timeout(5):
+        with pytest.raises(EmbeddingsUnavailable, match=r"within 0\.2 s.*QUERY_TIMEOUT_S"):
+            await model.aembed_query("who?")
+    await model.aclose()
+
+
 async def test_a_refused_connection_names_the_address_without_its_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
