@@ -7,7 +7,7 @@ STAMP := $(VENV)/.synced
 DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
-	bench-indexing bench-start lock help
+	bench-indexing bench-start bench-edits bench-kills lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,12 @@ bench-store: $(STAMP) ## Embedded store against qdrant_client's local mode.
 
 bench-indexing: $(STAMP) ## Indexing end to end against the bare embedder: DATA=folder of files.
 	@$(BIN)/python -m benchmarks.indexing --data $(DATA)
+
+bench-edits: $(STAMP) ## Texts embedded after edits over the fewest possible: DATA=folder of Markdown.
+	@$(BIN)/python -m benchmarks.edits --data $(DATA)
+
+bench-kills: $(STAMP) ## Kill the indexer at random moments and compare index and folder: KILLS=300.
+	@$(BIN)/python -m benchmarks.kills --kills $(or $(KILLS),300)
 
 bench-start: $(STAMP) ## Time from `tandem ask` to its first words.
 	@$(BIN)/python -m benchmarks.cold_start

@@ -13,6 +13,7 @@ from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from indexer.manifest import Manifest
+from indexer.replacing import hide_unsettled
 from indexer.sync import Progress, SyncReport, sync
 from settings import Settings
 
@@ -102,6 +103,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
+        await hide_unsettled(manifest, backends.store.visibility)
         yield Service(
             settings=settings,
             backends=backends,

@@ -28,6 +28,7 @@ from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, SPARSE, prepare_collection
+from backends.visibility import Visibility
 from errors import EmbeddingsUnavailable
 from settings import Settings
 
@@ -79,6 +80,8 @@ class VectorStore(QdrantVectorStore):
         )
         self.place = place
         """Where the vectors are, for messages."""
+        self.visibility = Visibility()
+        """What of it searches leave out, while documents are replaced."""
         self._model = embedding
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
@@ -159,10 +162,11 @@ class VectorStore(QdrantVectorStore):
         """
         dense = None if mode == "sparse" else await self._model.aembed_query(query)
         sparse = None if mode == "dense" else self.sparse_embeddings.embed_query(query)
-        request = self._request(dense, sparse, k=k, where=where)
-        if request is None:
-            return []
-        response = await self._run(self.client.query_points, self.collection_name, **request)
+        with self.visibility.searching(where) as seen:
+            request = self._request(dense, sparse, k=k, where=seen)
+            if request is None:
+                return []
+            response = await self._run(self.client.query_points, self.collection_name, **request)
         return [to_document(point) for point in response.points]
 
     def _request(

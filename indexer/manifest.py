@@ -2,8 +2,9 @@
 
 The vector store is the truth; this is its mirror, keyed by file, so that a run that finds nothing
 to do is a directory walk. It never knows less than the store: points are written here, as
-*intended*, before they are stored, and are forgotten here only after they are deleted there. So
-whatever a crash leaves behind is found by the next sync.
+*intended*, before they are stored. One transaction makes them certain and has the file's others
+*leave*; those are forgotten here only after they are deleted there. So whatever a crash leaves
+behind is known, kept from searches and put right by the next sync.
 """
 
 import json
@@ -83,7 +84,7 @@ class Manifest:
         return [file for root in await self.roots() for file in await self.files(root.path)]
 
     async def intend(self, files: Sequence[FilePoints]) -> None:
-        """Says that these points are about to be written, and others of these files deleted.
+        """Says that these points are about to be written.
 
         The files are pending until they are committed. What was known of them stays known.
         """
@@ -94,18 +95,21 @@ class Manifest:
                 ((file_id,),) = db.execute(schema.INTEND_FILE, key).fetchall()
                 rows = ((p.id, file_id, n, p.content_hash, p.tokens) for n, p in enumerate(points))
                 db.executemany(schema.INTEND_POINT, rows)
+                db.executemany(schema.STAY, ((p.id,) for p in points))
 
         await self._database.write(intend)
 
     async def commit(self, files: Sequence[FilePoints]) -> None:
-        """These files now have exactly these points, and the store holds them."""
+        """These files now have exactly these points, and the store holds them; others leave."""
 
         def commit(db: sqlite3.Connection) -> None:
             for file, points in files:
                 ((file_id,),) = db.execute(schema.COMMIT_FILE, file).fetchall()
+                db.execute(schema.LEAVE, [file_id])
                 db.execute("DELETE FROM points WHERE file_id = ?", [file_id])
                 rows = ((p.id, file_id, n, *p[1:]) for n, p in enumerate(points))
                 db.executemany(schema.COMMIT_POINT, rows)
+                db.executemany(schema.STAY, ((p.id,) for p in points))
 
         await self._database.write(commit)
 
@@ -115,9 +119,14 @@ class Manifest:
         await self._database.write(lambda db: db.executemany(schema.REFRESH_FILE, rows))
 
     async def remove(self, files: Sequence[FileRecord]) -> None:
-        """Forgets files whose points are no longer in the store."""
+        """Forgets files; their points leave."""
         rows = [(file.root, file.path) for file in files]
-        await self._database.write(lambda db: db.executemany(schema.REMOVE_FILE, rows))
+
+        def remove(db: sqlite3.Connection) -> None:
+            db.executemany(schema.LEAVE_WITH_FILE, rows)
+            db.executemany(schema.REMOVE_FILE, rows)
+
+        await self._database.write(remove)
 
     # points
 
@@ -141,14 +150,30 @@ class Manifest:
         )
 
     async def point_ids(self) -> set[str]:
-        """The ids of all points."""
-        sql = "SELECT id FROM points"
-        return await self._database.read(lambda db: {row[0] for row in db.execute(sql)})
+        """The ids of all points that the store may hold."""
+        return await self._database.read(
+            lambda db: {row[0] for row in db.execute(schema.POINT_IDS)}
+        )
+
+    async def unsettled(self) -> list[str]:
+        """Points that belong to no complete version: intended ones, and those that leave."""
+        return await self._database.read(
+            lambda db: [row[0] for row in db.execute(schema.UNSETTLED)]
+        )
+
+    async def leaving(self) -> list[str]:
+        """Points that are to be deleted from the store."""
+        sql = "SELECT id FROM leaving"
+        return await self._database.read(lambda db: [row[0] for row in db.execute(sql)])
+
+    async def left(self, ids: Sequence[str]) -> None:
+        """These points are deleted from the store."""
+        gone = [json.dumps(ids)]
+        await self._database.write(lambda db: db.execute(schema.LEFT, gone))
 
     async def count(self) -> int:
-        """How many points the store should hold, those only intended included."""
-        sql = "SELECT count(*) FROM points"
-        return await self._database.read(lambda db: int(db.execute(sql).fetchone()[0]))
+        """How many points the store should hold, intended and leaving ones included."""
+        return await self._database.read(lambda db: int(db.execute(schema.COUNT).fetchone()[0]))
 
     async def sample(self, size: int) -> list[str]:
         """Up to ``size`` (at most 256) ids of certain points, spread over the space of ids."""
@@ -171,7 +196,7 @@ class Manifest:
                 ((file_id,),) = db.execute(schema.INTEND_FILE, key).fetchall()
                 content_hash = str(metadata.get("content_hash", ""))
                 where, tokens = metadata.get("position", 0), metadata.get("tokens", 0)
-                row = (point, file_id, where, content_hash, tokens, None)
+                row = (point, file_id, where, content_hash, tokens, "")
                 db.execute(schema.COMMIT_POINT, row)
 
         await self._database.write(adopt)
@@ -183,6 +208,7 @@ class Manifest:
         def forget(db: sqlite3.Connection) -> None:
             db.execute(schema.DOUBT_FILES_OF_POINTS, lost)
             db.execute(schema.LOSE_POINTS, lost)
+            db.execute(schema.LEFT, lost)
 
         await self._database.write(forget)
 

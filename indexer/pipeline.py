@@ -7,25 +7,24 @@ windows exist at a time, whatever the size of the corpus.
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from langchain_qdrant.sparse_embeddings import SparseVector
 
 from backends.embeddings import weighted_mean
-from backends.vector_store import Point
 from errors import EmbeddingsUnavailable, TextTooLong, VectorStoreUnavailable
+from indexer import replacing
 from indexer.manifest import Manifest
+from indexer.patience import Patience
 from indexer.progress import Meter
 from indexer.reading import Reading
 from indexer.records import FileRecord
+from indexer.replacing import KeywordEncoder, Replacement
 from indexer.windows import Document, Window
-
-T = TypeVar("T")
 
 _READ_AHEAD = 3
 _FIRST_WINDOW = 64  # small, so that the embedder starts soon
@@ -34,24 +33,16 @@ _UNDER_WAY = 6
 """Windows between being filled and being stored: what they hold cannot be looked up yet."""
 
 
-class Store(Protocol):
-    """What writing needs of a vector store."""
+class Store(replacing.Store, Protocol):
+    """What a pipeline needs of a vector store."""
 
-    async def upsert(self, points: Sequence[Point]) -> None: ...
-    async def delete(self, ids: Sequence[str]) -> None: ...
     async def vectors(self, ids: Sequence[str]) -> dict[str, tuple[list[float], SparseVector]]: ...
 
 
 class Embedder(Protocol):
-    """What writing needs of an embedding model."""
+    """What a pipeline needs of an embedding model."""
 
     async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]: ...
-
-
-class KeywordEncoder(Protocol):
-    """What writing needs of BM25; blocking."""
-
-    def embed_documents(self, texts: list[str]) -> list[SparseVector]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +65,8 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._with = parts
-        self._stopping = asyncio.Event()
+        self._patience = Patience(parts.retry_delays_s)
+        self._replacement = Replacement(parts.store, parts.manifest, parts.sparse, self._patience)
         self.chunks_embedded = 0
         """Texts for which the model was asked."""
         self.chunks_reused = 0
@@ -92,6 +84,7 @@ class Pipeline:
         readings: asyncio.Queue[Reading | None] = asyncio.Queue(_READ_AHEAD)
         filled: asyncio.Queue[Window | None] = asyncio.Queue(1)
         embedded: asyncio.Queue[Window | None] = asyncio.Queue(1)
+        await self._replacement.sweep()
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._read(files, readings))
@@ -102,14 +95,8 @@ class Pipeline:
             raise group.exceptions[0] from None  # the others were stopped because of it
 
     async def delete(self, files: Sequence[FileRecord]) -> None:
-        """Removes files from the store, then from the manifest."""
-        manifest = self._with.manifest
-        for start in range(0, len(files), _WINDOW):
-            some = files[start : start + _WINDOW]
-            await manifest.intend([(file, ()) for file in some])
-            held = await manifest.points(some)
-            await self._delete_points([point.id for points in held for point in points])
-            await manifest.remove(some)
+        """Removes files from the index."""
+        await self._replacement.delete(files)
 
     # the stages
 
@@ -187,7 +174,11 @@ class Pipeline:
         if missing := window.missing():
             holders = await self._with.manifest.holders(list(missing))
             ids = list(holders.values())
-            stored = await self._patiently(lambda: self._with.store.vectors(ids)) if ids else {}
+            stored = (
+                await self._patience.keep_trying(lambda: self._with.store.vectors(ids))
+                if ids
+                else {}
+            )
             for content_hash, point in holders.items():
                 if point in stored:
                     window.vectors[content_hash] = stored[point][0]
@@ -198,7 +189,9 @@ class Pipeline:
         Only a server can find that: its tokenizer is not at hand, so its tokens were estimated.
         """
         try:
-            return await self._patiently(lambda: self._with.embeddings.aembed_documents(texts))
+            return await self._patience.keep_trying(
+                lambda: self._with.embeddings.aembed_documents(texts)
+            )
         except TextTooLong as exc:
             text = texts[exc.position]
             if len(text) < 2:
@@ -211,50 +204,11 @@ class Pipeline:
             return [*vectors[: exc.position], mean, *vectors[exc.position + 2 :]]
 
     async def _store(self, window: Window) -> None:
-        """Intends, upserts, deletes what is stale, commits: in this order a crash loses nothing."""
-        manifest, store = self._with.manifest, self._with.store
-        await manifest.intend(
-            [
-                (document.reading.record, [draft.point for draft in drafts])
-                for document, drafts in window.parts
-                if drafts or document.stale
-            ]
-        )
-        if points := await asyncio.to_thread(self._points, window):
-            await self._patiently(lambda: store.upsert(points))
-        await self._delete_points([point for done in window.finished for point in done.stale])
-        await manifest.commit(
-            [
-                (
-                    document.reading.record._replace(indexed_at=time.time()),
-                    [draft.point for draft in document.reading.drafts],
-                )
-                for document in window.finished
-            ]
-        )
-        self.chunks_written += len(points)
-        self._with.meter.count_chunks(len(points))
+        written = await self._replacement.store(window)
+        self.chunks_written += written
+        self._with.meter.count_chunks(written)
         for document in window.finished:
             self._count_done(document.reading)
-
-    def _points(self, window: Window) -> list[Point]:
-        drafts = list(window.drafts())
-        sparse = self._with.sparse.embed_documents([draft.keywords for draft in drafts])
-        return [
-            Point(
-                id=draft.point.id,
-                text=draft.text,
-                metadata=draft.metadata,
-                dense=window.vectors[draft.point.content_hash],
-                sparse=keywords,
-            )
-            for draft, keywords in zip(drafts, sparse, strict=True)
-        ]
-
-    async def _delete_points(self, ids: Sequence[str]) -> None:
-        for start in range(0, len(ids), _WINDOW):
-            some = ids[start : start + _WINDOW]
-            await self._patiently(lambda some=some: self._with.store.delete(some))  # type: ignore[misc]  # mypy cannot type a default of a lambda
 
     def _count_done(self, reading: Reading) -> None:
         self._with.meter.count_file(reading.record.source, reading.record.size)
@@ -265,19 +219,7 @@ class Pipeline:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._stopping.set()
+            self._patience.end()
             with contextlib.suppress(EmbeddingsUnavailable, VectorStoreUnavailable):
                 await task
             raise
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The attempt, repeated after each delay while the backend does not answer."""
-        for delay in self._with.retry_delays_s:
-            try:
-                return await attempt()
-            except (EmbeddingsUnavailable, VectorStoreUnavailable):
-                if self._stopping.is_set():
-                    raise
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
-        return await attempt()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -28,22 +27,19 @@ class Draft(NamedTuple):
 
 
 def draft(file: FileRecord, chunks: Sequence[Chunk]) -> list[Draft]:
-    """A file's points, in order. Their ids depend on where the file is and on what they say.
+    """A file's points, in order. The id of each depends on where it is and on all that it says.
 
-    Equal chunks of one file are told apart by their number among equals.
+    So a point never changes: what another version of the file says elsewhere, on other lines say,
+    is another point, and both can be in the store while a search sees one of them.
     """
-    seen: Counter[str] = Counter()
     drafts = []
     for position, chunk in enumerate(chunks):
         content_hash = _digest(chunk.embedded_text)
-        name = "\0".join((file.root, file.path, content_hash, str(seen[content_hash])))
-        seen[content_hash] += 1
         metadata = _metadata(file, chunk, position, content_hash)
         keywords = keyword_text(file.path, chunk)
-        payload = json.dumps([chunk.text, keywords, metadata], sort_keys=True)
-        point = PointRecord(
-            str(uuid5(_NAMESPACE, name)), content_hash, chunk.tokens, _digest(payload)
-        )
+        payload_hash = _digest(json.dumps([chunk.text, keywords, metadata], sort_keys=True))
+        name = "\0".join((file.root, file.path, str(position), content_hash, payload_hash))
+        point = PointRecord(str(uuid5(_NAMESPACE, name)), content_hash, chunk.tokens, payload_hash)
         drafts.append(Draft(point, chunk.text, chunk.embedded_text, keywords, metadata))
     return drafts
 

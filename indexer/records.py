@@ -55,7 +55,8 @@ class PointRecord(NamedTuple):
     """Of the embedded text: equal hashes have equal dense vectors."""
     tokens: int
     payload_hash: str | None
-    """Of everything stored with the vector; None where that is not known for certain."""
+    """Of everything stored with the vector; None where it is only intended to be stored. Empty
+    where the store held it before we knew; the id answers for it then."""
 
 
 class RootSummary(NamedTuple):

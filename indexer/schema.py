@@ -40,7 +40,11 @@ CREATE INDEX points_by_content ON points(content_hash);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 """
 
-MIGRATIONS = (_FIRST,)
+_LEAVING = """
+CREATE TABLE leaving (id TEXT PRIMARY KEY) WITHOUT ROWID
+"""
+
+MIGRATIONS = (_FIRST, _LEAVING)
 """One script a version. A change is a new script at the end, never an edit."""
 
 ROOTS = "SELECT path, device, inode FROM roots ORDER BY path"
@@ -76,6 +80,15 @@ ON CONFLICT (root_id, path) DO UPDATE SET state = 'pending' RETURNING id
 INTEND_POINT = """
 INSERT INTO points (id, file_id, position, content_hash, tokens) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET payload_hash = NULL
+"""
+
+STAY = "DELETE FROM leaving WHERE id = ?"
+
+LEAVE = "INSERT OR IGNORE INTO leaving SELECT id FROM points WHERE file_id = ?"
+
+LEAVE_WITH_FILE = """
+INSERT OR IGNORE INTO leaving SELECT id FROM points
+WHERE file_id = (SELECT id FROM located WHERE root = ? AND path = ?)
 """
 
 COMMIT_FILE = """
@@ -117,6 +130,16 @@ UPDATE files SET state = 'pending' WHERE id IN
 """
 
 LOSE_POINTS = "DELETE FROM points WHERE id IN (SELECT value FROM json_each(?))"
+
+LEFT = "DELETE FROM leaving WHERE id IN (SELECT value FROM json_each(?))"
+
+POINT_IDS = "SELECT id FROM points UNION SELECT id FROM leaving"
+
+COUNT = "SELECT (SELECT count(*) FROM points) + (SELECT count(*) FROM leaving)"
+
+UNSETTLED = """
+SELECT id FROM points WHERE payload_hash IS NULL UNION SELECT id FROM leaving
+"""
 
 REMEMBER = """
 INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value

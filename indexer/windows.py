@@ -10,22 +10,21 @@ from indexer.records import PointRecord
 
 @dataclass(slots=True)
 class Document:
-    """A file that was read, and what of it is to be written and deleted."""
+    """A file that was read, and how this version of it differs from the one in force."""
 
     reading: Reading
     due: list[Draft]
-    """Its points that the store does not hold exactly so already."""
+    """Its points that are not known to be in the store."""
     stale: list[str]
-    """Ids of points it had and has no more."""
+    """Ids of points that it had, or was to have, and has no more."""
 
     @classmethod
     def of(cls, reading: Reading, held: list[PointRecord]) -> "Document":
         """Compares a reading with the points that the store may hold of the file."""
-        before = {point.id: point.payload_hash for point in held}
-        drafts = reading.drafts
-        due = [draft for draft in drafts if before.get(draft.point.id) != draft.point.payload_hash]
-        now = {draft.point.id for draft in drafts}
-        return cls(reading, due, [point for point in before if point not in now])
+        certain = {point.id for point in held if point.payload_hash is not None}
+        now = {draft.point.id for draft in reading.drafts}
+        due = [draft for draft in reading.drafts if draft.point.id not in certain]
+        return cls(reading, due, [point.id for point in held if point.id not in now])
 
 
 @dataclass(slots=True)

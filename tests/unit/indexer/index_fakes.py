@@ -12,6 +12,7 @@ from langchain_qdrant.sparse_embeddings import SparseVector
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.sparse import Bm25Sparse
 from backends.vector_store import Point, VectorStore
+from backends.visibility import Visibility
 from indexer.manifest import Manifest
 from indexer.progress import SyncReport
 from indexer.sync import sync
@@ -30,6 +31,7 @@ class MemoryStore:
         self.optimized = 0
         self.fuse: int | None = None
         self.failures: list[Exception] = []
+        self.visibility = Visibility()
 
     async def prepare(self) -> None:
         await asyncio.sleep(0)
