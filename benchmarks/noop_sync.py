@@ -82,7 +82,8 @@ class Watcher:
     @contextlib.contextmanager
     def watch(self) -> Iterator[list[str]]:
         """The files opened within the block, ignore files left out."""
-        self._opened = opened = []
+        opened: list[str] = []
+        self._opened = opened
         try:
             yield opened
         finally:

@@ -2,10 +2,10 @@
 
     python noop_sync_peer.py FOLDER WORK
 
-Its documented way to keep a vector store in step with documents: files loaded by ``DirectoryLoader``
-and split by ``RecursiveCharacterTextSplitter``, then ``index()`` with a ``SQLRecordManager`` and
-``cleanup="full"``, the mode that also notices deleted files. Each line read is answered with the
-seconds of one run.
+Its documented way to keep a vector store in step with documents: files loaded by
+``DirectoryLoader`` and split by ``RecursiveCharacterTextSplitter``, then ``index()`` with a
+``SQLRecordManager`` and ``cleanup="full"``, the mode that also notices deleted files. Each line
+read is answered with the seconds of one run.
 """
 
 import json
@@ -25,9 +25,13 @@ class LangChain:
 
     def __init__(self, folder: str, work: Path) -> None:
         # Only the peer's environment has these.
-        from langchain_classic.indexes import SQLRecordManager
+        from langchain_classic.indexes import (  # type: ignore[import-not-found]
+            SQLRecordManager,
+        )
         from langchain_qdrant import QdrantVectorStore
-        from langchain_text_splitters import RecursiveCharacterTextSplitter
+        from langchain_text_splitters import (  # type: ignore[import-not-found]
+            RecursiveCharacterTextSplitter,
+        )
         from qdrant_client import QdrantClient, models
 
         work.mkdir(parents=True)
@@ -44,7 +48,10 @@ class LangChain:
 
     def run(self) -> dict[str, Any]:
         """One ``index()`` of the folder."""
-        from langchain_community.document_loaders import DirectoryLoader, TextLoader
+        from langchain_community.document_loaders import (  # type: ignore[import-not-found]
+            DirectoryLoader,
+            TextLoader,
+        )
         from langchain_core.indexing import index
 
         started = time.perf_counter()
