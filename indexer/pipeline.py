@@ -26,9 +26,13 @@ from indexer.records import FileRecord
 from indexer.replacing import KeywordEncoder, Replacement
 from indexer.windows import Document, Window
 
+Awaited = dict[str, asyncio.Task[dict[str, list[float]]]]
+"""Content hashes, each with the task that will have its vector."""
+
 _READ_AHEAD = 3
 _FIRST_WINDOW = 64  # small, so that the embedder starts soon
-_WINDOW = 256
+_WINDOW = 512
+"""Texts are sorted by length within a window: with 256 the model works 1.5 % more, on padding."""
 _UNDER_WAY = 6
 """Windows between being filled and being stored: what they hold cannot be looked up yet."""
 
@@ -83,13 +87,13 @@ class Pipeline:
         """
         readings: asyncio.Queue[Reading | None] = asyncio.Queue(_READ_AHEAD)
         filled: asyncio.Queue[Window | None] = asyncio.Queue(1)
-        embedded: asyncio.Queue[Window | None] = asyncio.Queue(1)
+        embedded: asyncio.Queue[tuple[Window, Awaited] | None] = asyncio.Queue(1)
         await self._replacement.sweep()
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._read(files, readings))
                 stages.create_task(self._fill(readings, filled))
-                stages.create_task(self._embed(filled, embedded))
+                stages.create_task(self._embed(filled, embedded, stages))
                 stages.create_task(self._write(embedded))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None  # the others were stopped because of it
@@ -140,25 +144,30 @@ class Pipeline:
         await filled.put(None)
 
     async def _embed(
-        self, filled: asyncio.Queue[Window | None], embedded: asyncio.Queue[Window | None]
+        self,
+        filled: asyncio.Queue[Window | None],
+        embedded: asyncio.Queue[tuple[Window, Awaited] | None],
+        stages: asyncio.TaskGroup,
     ) -> None:
-        recent: deque[dict[str, list[float]]] = deque(maxlen=_UNDER_WAY)
+        """Starts on a window while the one before it is at its last batches, so that the model
+        does not idle between them."""
+        under_way: deque[Awaited] = deque(maxlen=_UNDER_WAY)
         while (window := await filled.get()) is not None:
-            for vectors in recent:
-                known = vectors.keys() & window.missing().keys()
-                window.vectors.update({key: vectors[key] for key in known})
-            if texts := window.missing():
-                vectors_of = await self._vectors(list(texts.values()))
-                fresh = dict(zip(texts, vectors_of, strict=True))
-                window.vectors.update(fresh)
-                recent.append(fresh)
-                self.chunks_embedded += len(fresh)
-                self.chunks_reused -= len(fresh)
-            await embedded.put(window)
+            texts = window.missing()
+            awaited = {
+                key: earlier[key] for earlier in under_way for key in earlier.keys() & texts.keys()
+            }
+            fresh = {key: text for key, text in texts.items() if key not in awaited}
+            started = dict.fromkeys(fresh, stages.create_task(self._vectors_of(fresh)))
+            under_way.append(started)
+            await embedded.put((window, awaited | started))
         await embedded.put(None)
 
-    async def _write(self, embedded: asyncio.Queue[Window | None]) -> None:
-        while (window := await embedded.get()) is not None:
+    async def _write(self, embedded: asyncio.Queue[tuple[Window, Awaited] | None]) -> None:
+        while (item := await embedded.get()) is not None:
+            window, awaited = item
+            for key, vectors in awaited.items():
+                window.vectors[key] = (await vectors)[key]
             await self._finish(asyncio.create_task(self._store(window)))
 
     # their steps
@@ -182,6 +191,15 @@ class Pipeline:
             for content_hash, point in holders.items():
                 if point in stored:
                     window.vectors[content_hash] = stored[point][0]
+
+    async def _vectors_of(self, texts: dict[str, str]) -> dict[str, list[float]]:
+        """The texts' vectors, by the same keys."""
+        if not texts:
+            return {}
+        vectors = await self._vectors(list(texts.values()))
+        self.chunks_embedded += len(texts)
+        self.chunks_reused -= len(texts)
+        return dict(zip(texts, vectors, strict=True))
 
     async def _vectors(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector a text. One that the model finds too long after all is embedded in halves.
