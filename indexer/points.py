@@ -1,4 +1,16 @@
-"""Chunks to points: their ids, their payload and the words that keyword search sees."""
+"""Chunks to points: their ids, their payload and the words that keyword search sees.
+
+The payload's ``metadata``, which searches are filtered by and citations are made of:
+
+    tenant                    whose it is; every search names one
+    source, root, path        where the file is: ``{root's name}/{path}``, ``root`` absolute
+    folders                   every folder around the source: a path prefix is one of these words
+    type                      the format, such as ``markdown``, ``pdf``, ``docx``
+    modified_at               the file's time, in seconds since 1970, when its content last changed
+    title, heading            of the document; the headings above the chunk
+    page, start_line, end_line, position    where in the document; ``position`` counts chunks
+    tokens, content_hash      of the text that was embedded
+"""
 
 import hashlib
 import json
@@ -11,6 +23,7 @@ from uuid import UUID, uuid5
 
 from indexer.chunking import Chunk
 from indexer.records import FileRecord, PointRecord
+from indexer.tenants import DEFAULT
 
 _NAMESPACE = UUID("6f1c8f1e-2b0a-5d0e-9a55-7d1f0c7a4b11")
 _WORD = re.compile(r"[^\W\d_]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
@@ -27,18 +40,26 @@ class Draft(NamedTuple):
     metadata: dict[str, Any]
 
 
-def draft(file: FileRecord, chunks: Sequence[Chunk]) -> list[Draft]:
+def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -> list[Draft]:
     """A file's points, in order. Their ids depend on where the file is and on what they say.
 
     Equal chunks of one file are told apart by their number among equals.
     """
+    place = {
+        "source": file.source,
+        "root": file.root,
+        "path": file.path,
+        "folders": folders(file.source),
+        "modified_at": file.mtime_ns / 1e9,
+        "tenant": tenant,
+    }
     seen: Counter[str] = Counter()
     drafts = []
     for position, chunk in enumerate(chunks):
         content_hash = _digest(chunk.embedded_text)
         name = "\0".join((file.root, file.path, content_hash, str(seen[content_hash])))
         seen[content_hash] += 1
-        metadata = _metadata(file, chunk, position, content_hash)
+        metadata = {**place, **_metadata(chunk, position, content_hash)}
         keywords = keyword_text(file.path, chunk)
         payload = json.dumps([chunk.text, keywords, metadata], sort_keys=True)
         point = PointRecord(
@@ -59,12 +80,15 @@ def words(name: str) -> list[str]:
     return _WORD.findall(name)
 
 
-def _metadata(file: FileRecord, chunk: Chunk, position: int, content_hash: str) -> dict[str, Any]:
+def folders(source: str) -> list[str]:
+    """``a/b/c.md`` as ``a``, ``a/b``: what a search in a folder matches, subfolders included."""
+    return [source[:end] for end, letter in enumerate(source) if letter == "/"]
+
+
+def _metadata(chunk: Chunk, position: int, content_hash: str) -> dict[str, Any]:
     return {
-        "source": file.source,
-        "root": file.root,
-        "path": file.path,
         "title": chunk.title,
+        "type": chunk.format,
         "heading": chunk.heading,
         "page": chunk.page,
         "start_line": chunk.start_line,
