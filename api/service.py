@@ -14,6 +14,7 @@ from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from indexer.manifest import Manifest
 from indexer.sync import Progress, SyncReport, sync
+from indexer.tenants import Tenants
 from settings import Settings
 
 log = logging.getLogger("tandem")
@@ -54,6 +55,7 @@ class Indexing:
                     sparse=self.backends.sparse,
                     manifest=self.manifest,
                     max_file_bytes=self.backends.settings.max_file_bytes,
+                    tenants=Tenants(self.backends.settings.tenants),
                     on_progress=advance,
                 )
             except TandemError as exc:
@@ -66,7 +68,7 @@ class Indexing:
     async def run_roots(self) -> None:
         """Sync the configured roots; a failure is logged and shown, the service goes on."""
         try:
-            report = await self.run(self.backends.settings.roots)
+            report = await self.run(self.backends.settings.folders)
         except TandemError as exc:
             log.error("indexing stopped: %s", exc)  # noqa: TRY400 - a user's error, no traceback
         else:

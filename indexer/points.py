@@ -70,8 +70,10 @@ def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -
 
 
 def keyword_text(path: str, chunk: Chunk) -> str:
-    """What BM25 sees: the words of the file's name and the headings besides the text."""
-    parts = (" ".join(words(PurePosixPath(path).stem)), chunk.title, chunk.heading, chunk.text)
+    """What BM25 sees: what is embedded, the words of the file's name, and a title that is no
+    heading. A heading counts once: repeated, it outweighed the text."""
+    title = "" if chunk.heading.startswith(chunk.title) else chunk.title
+    parts = (" ".join(words(PurePosixPath(path).stem)), title, chunk.embedded_text)
     return "\n".join(part for part in parts if part)
 
 
