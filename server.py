@@ -182,7 +182,7 @@ def _printable(host: str) -> str:
 def _greeting(service: Service, url: str) -> str:
     settings = service.settings
     reader = service.backends.language_model
-    roots = ", ".join(str(Path(root)) for root in settings.roots) or "nothing"
+    roots = ", ".join(str(Path(root)) for root in settings.folders) or "nothing"
     phoenix = settings.phoenix.endpoint or "off"
     return f"""
 Tandem is ready. It answers while it indexes {roots}.

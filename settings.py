@@ -49,6 +49,9 @@ Address = Annotated[str, AfterValidator(_without_slash)]
 OptionalAddress = Annotated[Address | None, BeforeValidator(_none_if_empty)]
 
 
+TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
 class LanguageModelSettings(BaseModel):
     """The server machine. Without a base URL the extractive reader answers."""
 
@@ -115,6 +118,8 @@ class Settings(BaseSettings):
     allow_unauthenticated: bool = False
     data_dir: Path = Path(".tandem")
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
+    tenants: dict[TenantName, Annotated[list[Path], NoDecode, CommaSeparated]] = {}
+    tenant: TenantName = "default"
     top_k: int = Field(6, ge=1, le=50)
     max_rewrites: int = Field(2, ge=0, le=5)
     deadline_s: float | None = Field(None, gt=0)
@@ -126,6 +131,11 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     phoenix: PhoenixSettings = PhoenixSettings()
     grading: GradingSettings = GradingSettings()
+
+    @property
+    def folders(self) -> list[Path]:
+        """Every folder that the service indexes, whoever it belongs to."""
+        return [*self.roots, *(folder for claimed in self.tenants.values() for folder in claimed)]
 
 
 def load_settings() -> Settings:

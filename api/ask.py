@@ -12,6 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.errors import error_body
 from api.service import Service
+from backends.filters import SearchFilters
 from errors import TandemError
 from graph.context import RagContext
 from graph.events import Event, run_events
@@ -39,6 +40,7 @@ class AskRequest(BaseModel):
     question: str = Field(max_length=4 * MAX_QUESTION_CHARS)
     stream: bool = True
     options: AskOptions = AskOptions()
+    filters: SearchFilters | None = None
 
 
 def ask_router(service: Service) -> APIRouter:
@@ -53,7 +55,7 @@ def ask_router(service: Service) -> APIRouter:
         ``error``. With ``"stream": false``, answers with what ``done`` would carry.
         """
         question = check_question(request.question)
-        context = _context(service, request.options)
+        context = _context(service, request)
         if request.stream:
             events = _sent(service, question, context)
             return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"}, ping=15)
@@ -65,11 +67,11 @@ def ask_router(service: Service) -> APIRouter:
     return router
 
 
-def _context(service: Service, options: AskOptions) -> RagContext:
-    chosen = options.model_dump(exclude_none=True)
+def _context(service: Service, request: AskRequest) -> RagContext:
+    chosen = request.options.model_dump(exclude_none=True)
     if "k" in chosen:
         chosen["top_k"] = chosen.pop("k")
-    return service.context().model_copy(update=chosen)
+    return service.context().model_copy(update={**chosen, "filters": request.filters})
 
 
 async def _sent(

@@ -47,7 +47,7 @@ def documents_router(service: Service) -> APIRouter:
     @router.post("/sync", response_model=None, dependencies=[Depends(local_user)])
     async def sync(request: SyncRequest) -> EventSourceResponse:
         """Sync paths; events ``progress``, then one ``done`` with the report or ``error``."""
-        return EventSourceResponse(_synced(service, request.paths or service.settings.roots))
+        return EventSourceResponse(_synced(service, request.paths or service.settings.folders))
 
     return router
 

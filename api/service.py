@@ -15,6 +15,7 @@ from graph.context import RagContext
 from indexer.manifest import Manifest
 from indexer.replacing import hide_unsettled
 from indexer.sync import Progress, SyncReport, sync
+from indexer.tenants import Tenants
 from settings import Settings
 
 log = logging.getLogger("tandem")
@@ -55,6 +56,7 @@ class Indexing:
                     sparse=self.backends.sparse,
                     manifest=self.manifest,
                     max_file_bytes=self.backends.settings.max_file_bytes,
+                    tenants=Tenants(self.backends.settings.tenants),
                     on_progress=advance,
                 )
             except TandemError as exc:
@@ -67,7 +69,7 @@ class Indexing:
     async def run_roots(self) -> None:
         """Sync the configured roots; a failure is logged and shown, the service goes on."""
         try:
-            report = await self.run(self.backends.settings.roots)
+            report = await self.run(self.backends.settings.folders)
         except TandemError as exc:
             log.error("indexing stopped: %s", exc)  # noqa: TRY400 - a user's error, no traceback
         else:

@@ -19,6 +19,8 @@ class Passage(TypedDict):
     """The text exactly as it stands in the document."""
     source: str
     """The document: its root's name and its path below it, e.g. ``docs/design.md``."""
+    also_in: list[str]
+    """Other documents that say nearly the same; their passages were left out."""
     title: str
     heading: str
     """The headings above the passage, joined by `` > ``; empty where there are none."""

@@ -9,12 +9,16 @@ English model, which needs no download.
 import qdrant_edge as edge
 from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
 
+AVERAGE_WORDS = 75
+"""What a passage is compared with: words, less stop words, of those that the chunker makes of
+prose. Half of it to three times as much find about as well: docs/retrieval.md."""
+
 
 class Bm25Sparse(SparseEmbeddings):
     """Words as sparse vectors; a text without words becomes an empty one. Thread-safe."""
 
     def __init__(self) -> None:
-        self._model = edge.Bm25()
+        self._model = edge.Bm25(edge.Bm25Config(avg_len=AVERAGE_WORDS))
 
     def embed_documents(self, texts: list[str]) -> list[SparseVector]:
         """A vector for each text, in the same order."""

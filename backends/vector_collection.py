@@ -11,7 +11,19 @@ DENSE = "dense"
 SPARSE = "bm25"
 _METADATA_KEY = "tandem"
 """Our entry in the collection's metadata."""
-_INDEXED_FIELDS = ("metadata.source", "metadata.root", "metadata.content_hash")
+_KEYWORD = models.PayloadSchemaType.KEYWORD
+_INDEXED_FIELDS: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    "metadata.tenant": models.KeywordIndexParams(
+        type=models.KeywordIndexType.KEYWORD, is_tenant=True
+    ),
+    "metadata.source": _KEYWORD,
+    "metadata.folders": _KEYWORD,
+    "metadata.type": _KEYWORD,
+    "metadata.modified_at": models.PayloadSchemaType.FLOAT,
+    "metadata.root": _KEYWORD,
+    "metadata.content_hash": _KEYWORD,
+}
+"""What searches filter by, and what documents are looked up by."""
 
 
 def prepare_collection(client: QdrantClient, name: str, fingerprint: EmbeddingFingerprint) -> None:
@@ -30,9 +42,9 @@ def prepare_collection(client: QdrantClient, name: str, fingerprint: EmbeddingFi
         if created:
             client.delete_collection(name)
         raise
-    for field in _INDEXED_FIELDS:
+    for field, schema in _INDEXED_FIELDS.items():
         if field not in info.payload_schema:
-            client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
+            client.create_payload_index(name, field, schema)
 
 
 def _create(client: QdrantClient, name: str, fingerprint: EmbeddingFingerprint) -> None:

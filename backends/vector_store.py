@@ -14,7 +14,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
@@ -22,10 +22,12 @@ from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
 from backends.embeddings import EmbeddingModel
+from backends.filters import SearchFilters
 from backends.points import Point as Point  # part of this module's interface
 from backends.points import require_vectors, to_document, to_struct, to_vectors
 from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
+from backends.search import FUSION, Mode, search_filter, search_request
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, SPARSE, prepare_collection
 from backends.visibility import Visibility
@@ -35,10 +37,7 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Mode = Literal["hybrid", "dense", "sparse"]
 
-FUSION = models.RrfQuery(rrf=models.Rrf())
-"""How the two arms of a hybrid search become one ranking: reciprocal rank fusion."""
 EDGE_SEARCH = models.SearchParams(hnsw_ef=512)
 """The engine's default beam finds too few of the nearest once the HNSW graph is built."""
 OPTIMIZE_FROM_POINTS = 20_000
@@ -63,6 +62,7 @@ class VectorStore(QdrantVectorStore):
         sparse_embedding: SparseEmbeddings,
         *,
         place: str,
+        tenant: str = "default",
         fusion: models.RrfQuery | models.FusionQuery = FUSION,
     ) -> None:
         super().__init__(
@@ -82,6 +82,8 @@ class VectorStore(QdrantVectorStore):
         """Where the vectors are, for messages."""
         self.visibility = Visibility()
         """What of it searches leave out, while documents are replaced."""
+        self.tenant = tenant
+        """Whose passages are found: nobody who asks can change it."""
         self._model = embedding
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
@@ -150,11 +152,13 @@ class VectorStore(QdrantVectorStore):
         query: str,
         *,
         k: int,
+        filters: SearchFilters | None = None,
         where: models.Filter | None = None,
         mode: Mode = "hybrid",
     ) -> list[Document]:
         """The ``k`` best passages, best first, each with its id and ``score`` in the metadata.
 
+        Only the store's tenant's are found, and of them those that pass ``filters`` and ``where``.
         Scores compare within one search only. ``sparse`` needs no embedding model.
 
         Raises:
@@ -162,38 +166,15 @@ class VectorStore(QdrantVectorStore):
         """
         dense = None if mode == "sparse" else await self._model.aembed_query(query)
         sparse = None if mode == "dense" else self.sparse_embeddings.embed_query(query)
-        with self.visibility.searching(where) as seen:
-            request = self._request(dense, sparse, k=k, where=seen)
+        mine = search_filter(self.tenant, filters, where)
+        with self.visibility.searching(mine) as visible:
+            request = search_request(
+                dense, sparse, k=k, where=visible, fusion=self._fusion, params=self._params
+            )
             if request is None:
                 return []
             response = await self._run(self.client.query_points, self.collection_name, **request)
         return [to_document(point) for point in response.points]
-
-    def _request(
-        self,
-        dense: list[float] | None,
-        sparse: SparseVector | None,
-        *,
-        k: int,
-        where: models.Filter | None,
-    ) -> dict[str, Any] | None:
-        """The arguments of ``query_points``; None when there is nothing to search with."""
-        arms: list[dict[str, Any]] = []
-        if dense is not None:
-            arms.append({"query": dense, "using": DENSE})
-        if sparse is not None and sparse.indices:  # a query without words has no sparse arm
-            vector = models.SparseVector(indices=sparse.indices, values=sparse.values)
-            arms.append({"query": vector, "using": SPARSE})
-        if not arms:
-            return None
-        if len(arms) == 1:
-            return {**arms[0], "limit": k, "query_filter": where, "search_params": self._params}
-        # Wider than k, so that a passage good in both arms beats one at the top of a single arm.
-        limit = max(4 * k, 50)
-        prefetch = [
-            models.Prefetch(**arm, limit=limit, filter=where, params=self._params) for arm in arms
-        ]
-        return {"prefetch": prefetch, "query": self._fusion, "limit": k}
 
     async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """LangChain's way to search, for its retrievers; takes ``filter``."""
@@ -254,15 +235,16 @@ def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorS
         StoreDamaged: the data folder cannot be read.
         SettingsError: the data folder cannot be used.
     """
-    name = settings.qdrant.collection
+    name, tenant = settings.qdrant.collection, settings.tenant
     if settings.qdrant.url is not None:
         place = without_secrets(settings.qdrant.url)
-        return VectorStore(_connect(settings), name, embeddings, Bm25Sparse(), place=place)
+        client: QdrantClient | EdgeClient = _connect(settings)
+        return VectorStore(client, name, embeddings, Bm25Sparse(), place=place, tenant=tenant)
     folder = settings.data_dir / "qdrant"
-    client = EdgeClient(folder)
-    if client.collection_exists(name):
-        client.open_collection(name)
-    return VectorStore(client, name, embeddings, Bm25Sparse(), place=str(folder))
+    client = edge = EdgeClient(folder)
+    if edge.collection_exists(name):
+        edge.open_collection(name)
+    return VectorStore(client, name, embeddings, Bm25Sparse(), place=str(folder), tenant=tenant)
 
 
 def _connect(settings: Settings) -> QdrantClient:

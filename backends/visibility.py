@@ -35,7 +35,7 @@ class Visibility:
         return frozenset(self._hidden)
 
     @contextlib.contextmanager
-    def searching(self, where: models.Filter | None = None) -> Iterator[models.Filter | None]:
+    def searching(self, where: models.Filter) -> Iterator[models.Filter]:
         """For the time in which the store is asked: the filter with what is hidden left out.
 
         Everything found within one block is of the same moment. Hold it over calls of the store
@@ -70,10 +70,10 @@ class Visibility:
         self._hidden.difference_update(ids)
         self._condition = None
 
-    def _without_hidden(self, where: models.Filter | None) -> models.Filter | None:
+    def _without_hidden(self, where: models.Filter) -> models.Filter:
         if not self._hidden:
             return where
         if self._condition is None:
             # checked ids of our own: validating thousands of them would cost each change
             self._condition = models.HasIdCondition.model_construct(has_id=list(self._hidden))
-        return models.Filter(must=[where] if where else None, must_not=[self._condition])
+        return models.Filter(must=[where], must_not=[self._condition])

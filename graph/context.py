@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from backends.filters import SearchFilters
 from settings import Settings
 
 
@@ -19,6 +20,9 @@ class RagContext(BaseModel):
     )
     deadline_s: float | None = Field(
         None, gt=0, description="Seconds after which no further search is begun; empty: none."
+    )
+    filters: SearchFilters | None = Field(
+        None, description="Which documents are searched; empty: all."
     )
 
     @classmethod

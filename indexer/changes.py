@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from indexer.reading import relative_path
 from indexer.records import FileRecord
 from indexer.sources import SkippedFile, SourceFile
+from indexer.tenants import Tenants
 
 _RACY_NS = 2_000_000_000
 """A file written this shortly before it was checked may have been written again since, within one
@@ -39,9 +41,11 @@ def compare(
     known: Iterable[FileRecord],
     *,
     recipe: str,
+    tenants: Tenants | None = None,
     changes: Changes,
 ) -> int:
     """Adds what differs between a scope's files and its records; returns how many files exist."""
+    recipe_of = partial((tenants or Tenants()).recipe, recipe)
     unseen = {record.path: record for record in known}
     files = 0
     for file in found:
@@ -49,7 +53,8 @@ def compare(
             changes.skipped.append(FileProblem(file.source, file.reason))
         else:
             files += 1
-            _sort_in(file, unseen.pop(relative_path(file), None), recipe, changes)
+            record = unseen.pop(relative_path(file), None)
+            _sort_in(file, record, recipe_of(file.location), changes)
     changes.vanished.extend(unseen.values())
     return files
 

@@ -30,6 +30,8 @@ class Chunk:
     embedded_text: str
     """The headings above it, then its text."""
     title: str
+    format: str
+    """The document's, such as ``markdown``, ``pdf`` or ``docx``."""
     heading: str
     """The headings above it, joined by `` > ``."""
     page: int | None
@@ -187,6 +189,7 @@ def _chunks(document: ParsedDocument, drafts: Sequence[tuple[_Draft, int]]) -> l
             text=draft.text,
             embedded_text=draft.embedded_text,
             title=document.title,
+            format=document.format,
             heading=" > ".join(draft.group.path),
             page=draft.group.units[0].block.page,
             start_line=_line(lines, draft.group.units[0], draft.group.units[0].lead),

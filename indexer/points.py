@@ -1,4 +1,16 @@
-"""Chunks to points: their ids, their payload and the words that keyword search sees."""
+"""Chunks to points: their ids, their payload and the words that keyword search sees.
+
+The payload's ``metadata``, which searches are filtered by and citations are made of:
+
+    tenant                    whose it is; every search names one
+    source, root, path        where the file is: ``{root's name}/{path}``, ``root`` absolute
+    folders                   every folder around the source: a path prefix is one of these words
+    type                      the format, such as ``markdown``, ``pdf``, ``docx``
+    modified_at               the file's time, in seconds since 1970, when its content last changed
+    title, heading            of the document; the headings above the chunk
+    page, start_line, end_line, position    where in the document; ``position`` counts chunks
+    tokens, content_hash      of the text that was embedded
+"""
 
 import hashlib
 import json
@@ -10,6 +22,7 @@ from uuid import UUID, uuid5
 
 from indexer.chunking import Chunk
 from indexer.records import FileRecord, PointRecord
+from indexer.tenants import DEFAULT
 
 _NAMESPACE = UUID("6f1c8f1e-2b0a-5d0e-9a55-7d1f0c7a4b11")
 _WORD = re.compile(r"[^\W\d_]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
@@ -26,16 +39,24 @@ class Draft(NamedTuple):
     metadata: dict[str, Any]
 
 
-def draft(file: FileRecord, chunks: Sequence[Chunk]) -> list[Draft]:
+def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -> list[Draft]:
     """A file's points, in order. The id of each depends on where it is and on all that it says.
 
     So a point never changes: what another version of the file says elsewhere, on other lines say,
     is another point, and both can be in the store while a search sees one of them.
     """
+    place = {
+        "source": file.source,
+        "root": file.root,
+        "path": file.path,
+        "folders": folders(file.source),
+        "modified_at": file.mtime_ns / 1e9,
+        "tenant": tenant,
+    }
     drafts = []
     for position, chunk in enumerate(chunks):
         content_hash = _digest(chunk.embedded_text)
-        metadata = _metadata(file, chunk, position, content_hash)
+        metadata = {**place, **_metadata(chunk, position, content_hash)}
         keywords = keyword_text(file.path, chunk)
         payload_hash = _digest(json.dumps([chunk.text, keywords, metadata], sort_keys=True))
         name = "\0".join((file.root, file.path, str(position), content_hash, payload_hash))
@@ -45,8 +66,10 @@ def draft(file: FileRecord, chunks: Sequence[Chunk]) -> list[Draft]:
 
 
 def keyword_text(path: str, chunk: Chunk) -> str:
-    """What BM25 sees: the words of the file's name and the headings besides the text."""
-    parts = (" ".join(words(PurePosixPath(path).stem)), chunk.title, chunk.heading, chunk.text)
+    """What BM25 sees: what is embedded, the words of the file's name, and a title that is no
+    heading. A heading counts once: repeated, it outweighed the text."""
+    title = "" if chunk.heading.startswith(chunk.title) else chunk.title
+    parts = (" ".join(words(PurePosixPath(path).stem)), title, chunk.embedded_text)
     return "\n".join(part for part in parts if part)
 
 
@@ -55,12 +78,15 @@ def words(name: str) -> list[str]:
     return _WORD.findall(name)
 
 
-def _metadata(file: FileRecord, chunk: Chunk, position: int, content_hash: str) -> dict[str, Any]:
+def folders(source: str) -> list[str]:
+    """``a/b/c.md`` as ``a``, ``a/b``: what a search in a folder matches, subfolders included."""
+    return [source[:end] for end, letter in enumerate(source) if letter == "/"]
+
+
+def _metadata(chunk: Chunk, position: int, content_hash: str) -> dict[str, Any]:
     return {
-        "source": file.source,
-        "root": file.root,
-        "path": file.path,
         "title": chunk.title,
+        "type": chunk.format,
         "heading": chunk.heading,
         "page": chunk.page,
         "start_line": chunk.start_line,

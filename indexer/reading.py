@@ -13,6 +13,7 @@ from indexer.chunking import Chunk
 from indexer.points import Draft, draft
 from indexer.records import FileRecord, FileState
 from indexer.sources import SourceFile
+from indexer.tenants import DEFAULT
 
 Chunker = Callable[[Path], list[Chunk]]
 """Parses a file and cuts it into chunks; blocking. Raises ParsingError and OSError."""
@@ -36,7 +37,12 @@ def relative_path(file: SourceFile) -> str:
 
 
 def read(
-    file: SourceFile, previous: FileRecord | None, *, chunker: Chunker, recipe: str
+    file: SourceFile,
+    previous: FileRecord | None,
+    *,
+    chunker: Chunker,
+    recipe: str,
+    tenant: str = DEFAULT,
 ) -> Reading:
     """Reads a file that is new or seems changed; a file that cannot be read is a ``failed`` record.
 
@@ -51,6 +57,7 @@ def read(
                 same = record._replace(state=previous.state, reason=previous.reason)
                 return Reading(same, "same")
             chunks, reason = _chunks(file.path, chunker)
+            drafts = draft(record, chunks, tenant=tenant)
             if _unchanged(file.path, record):
                 break
         else:
@@ -63,7 +70,7 @@ def read(
         return Reading(failed, outcome)
     state: FileState = "failed" if reason else "indexed" if chunks else "empty"
     record = record._replace(state=state, reason=reason)
-    return Reading(record, outcome, draft(record, chunks))
+    return Reading(record, outcome, drafts)
 
 
 def _chunks(path: Path, chunker: Chunker) -> tuple[list[Chunk], str]:

@@ -27,10 +27,11 @@ from indexer.parser_process import ParserProcess
 from indexer.parsing import parse
 from indexer.pipeline import Parts, Pipeline
 from indexer.progress import Meter, Progress, SyncReport, Tally
-from indexer.reading import Reading, read
+from indexer.reading import Chunker, Reading, read
 from indexer.records import FileRecord
 from indexer.roots import Scope, existing, identify, refuse_unmounted, resolve
 from indexer.sources import SkippedFile, SourceFile, discover
+from indexer.tenants import Tenants
 
 __all__ = ["FileProblem", "Progress", "SyncReport", "sync"]
 
@@ -51,6 +52,7 @@ async def sync(
     sparse: Bm25Sparse,
     manifest: Manifest,
     max_file_bytes: int,
+    tenants: Tenants | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> SyncReport:
@@ -58,8 +60,9 @@ async def sync(
 
     A path inside a known root belongs to that root; a folder around known roots takes them over.
     Only files below the paths are looked at, and removed where they are gone. Syncs of one
-    manifest wait for each other. ``on_progress`` is called at most ten times a second;
-    ``retry_delays_s`` are the waits between attempts at a backend that does not answer.
+    manifest wait for each other. ``tenants`` says whose each file is. ``on_progress`` is called at
+    most ten times a second; ``retry_delays_s`` are the waits between attempts at a backend that
+    does not answer.
 
     Raises:
         PathError: a path or a root is not there; nothing was changed.
@@ -68,6 +71,7 @@ async def sync(
             retries; every file completed before stays indexed.
         FingerprintMismatch: the index was made by another embedding model.
     """
+    tenants = tenants or Tenants()
     async with manifest.exclusive():
         meter = Meter(on_progress)
         real = await asyncio.to_thread(existing, paths)
@@ -75,7 +79,8 @@ async def sync(
         await mend(manifest, store, str(tuple(await embeddings.fingerprint())))
         scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
         recipe = f"{RECIPE}/{embeddings.max_tokens}"
-        changes = await _compare(scopes, manifest, recipe=recipe, max_bytes=max_file_bytes)
+        walk = partial(_walk, recipe=recipe, tenants=tenants, max_bytes=max_file_bytes)
+        changes = await _compare(scopes, manifest, walk)
         tally = Tally(changes)
         parts = Parts(
             store=store,
@@ -89,7 +94,7 @@ async def sync(
         pipeline = Pipeline(parts)
         with ParserProcess() as process:  # one for all files: starting it takes longer than most
             chunker = partial(_chunks, embeddings, process)
-            reader = partial(read, chunker=chunker, recipe=recipe)
+            reader = partial(_read, chunker=chunker, recipe=recipe, tenants=tenants)
             await _apply(changes, pipeline, tally, meter, reader)
         if tally.touched:
             await manifest.refresh(tally.touched)
@@ -105,14 +110,14 @@ async def sync(
 
 
 async def _compare(
-    scopes: Sequence[Scope], manifest: Manifest, *, recipe: str, max_bytes: int
+    scopes: Sequence[Scope], manifest: Manifest, walk: Callable[..., int]
 ) -> Changes:
     """What differs in all scopes; new roots are noted, so that files can be stored below them."""
     changes = Changes()
     known = await manifest.roots()
     for scope in scopes:
         records = await manifest.files(str(scope.root), scope.below)
-        found = partial(_walk, scope, records, recipe=recipe, max_bytes=max_bytes, changes=changes)
+        found = partial(walk, scope, records, changes=changes)
         if await asyncio.to_thread(found) == 0 and records:
             await asyncio.to_thread(refuse_unmounted, scope, known)
         now = await asyncio.to_thread(identify, scope.root)
@@ -124,10 +129,16 @@ async def _compare(
 
 
 def _walk(
-    scope: Scope, records: list[FileRecord], *, recipe: str, max_bytes: int, changes: Changes
+    scope: Scope,
+    records: list[FileRecord],
+    *,
+    recipe: str,
+    tenants: Tenants,
+    max_bytes: int,
+    changes: Changes,
 ) -> int:
-    found = discover(scope.root, max_bytes=max_bytes, below=scope.below)
-    return compare(_refusing(scope, found), records, recipe=recipe, changes=changes)
+    found = _refusing(scope, discover(scope.root, max_bytes=max_bytes, below=scope.below))
+    return compare(found, records, recipe=recipe, tenants=tenants, changes=changes)
 
 
 def _refusing(
@@ -152,6 +163,18 @@ async def _apply(
     if changes.new:
         await pipeline.delete(changes.vanished)
     await pipeline.delete(tally.gone)
+
+
+def _read(
+    file: SourceFile,
+    previous: FileRecord | None,
+    *,
+    chunker: Chunker,
+    recipe: str,
+    tenants: Tenants,
+) -> Reading:
+    tenant, own = tenants.of(file.location), tenants.recipe(recipe, file.location)
+    return read(file, previous, chunker=chunker, recipe=own, tenant=tenant)
 
 
 def _chunks(embeddings: EmbeddingModel, process: ParserProcess, path: Path) -> list[Chunk]:

@@ -1,7 +1,8 @@
 """``retrieve``: one search, dense and by keywords at once."""
 
 import time
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -13,20 +14,26 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 from pydantic import ConfigDict, SkipValidation
 
+from backends.filters import SearchFilters
 from backends.reader import Passage
+from backends.search import Mode
 from backends.tracing import record_documents
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
 from graph.question import check_question
 from graph.state import RagState
+from nodes.passages import distinct
 
-Mode = Literal["hybrid", "dense", "sparse"]
+_OVER_FETCH = 2
+"""Passages fetched for each one wanted, so that enough remain without the repeated ones."""
 
 
 class Searchable(Protocol):
     """What a search needs of a vector store."""
 
-    async def search(self, query: str, *, k: int, mode: Mode = "hybrid") -> list[Document]:
+    async def search(
+        self, query: str, *, k: int, filters: SearchFilters | None = None, mode: Mode = "hybrid"
+    ) -> list[Document]:
         """At most ``k`` documents, best first, with ``id`` and ``metadata["score"]``."""
         ...
 
@@ -44,9 +51,11 @@ class PassageRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int = 6,
+        filters: SearchFilters | None = None,
         mode: Mode = "hybrid",
     ) -> list[Document]:
-        documents = await self.store.search(query, k=k, mode=mode)
+        found = await self.store.search(query, k=_OVER_FETCH * k, filters=filters, mode=mode)
+        documents = distinct(found)[:k]
         record_documents(run_manager.run_id, documents)
         return documents
 
@@ -67,11 +76,11 @@ async def retrieve(
     begun = {} if rewritten else _beginning(runtime.context)
     run = {**state, **begun}
     degraded = list(run["degraded"])
-    k = runtime.context.top_k
+    search = partial(retriever.ainvoke, k=runtime.context.top_k, filters=runtime.context.filters)
     try:
-        documents = await retriever.ainvoke(query, k=k)
+        documents = await search(query)
     except EmbeddingsUnavailable as exc:
-        documents = await retriever.ainvoke(query, k=k, mode="sparse")
+        documents = await search(query, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
     get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})
     return {
@@ -105,6 +114,7 @@ def as_passage(document: Document) -> Passage:
         id=str(document.id),
         text=document.page_content,
         source=metadata.get("source") or "unknown",  # what another program stored may lack it
+        also_in=metadata.get("also_in", []),
         title=metadata.get("title", ""),
         heading=metadata.get("heading", ""),
         page=metadata.get("page"),

@@ -60,6 +60,7 @@ def passage(text: str, **fields: object) -> Passage:
         "id": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
         "text": text,
         "source": "docs/a.md",
+        "also_in": [],
         "title": "A",
         "heading": "",
         "page": None,

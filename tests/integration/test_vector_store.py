@@ -16,8 +16,9 @@ from qdrant_client import QdrantClient, models
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.qdrant_edge.client import EdgeClient
+from backends.search import Mode
 from backends.sparse import Bm25Sparse
-from backends.vector_store import Mode, Point, VectorStore, open_vector_store
+from backends.vector_store import Point, VectorStore, open_vector_store
 from errors import (
     EmbeddingMismatch,
     FingerprintMismatch,
@@ -86,12 +87,22 @@ def points(count: int = 60) -> list[Point]:
         Point(
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{n}")),
             text=text,
-            metadata={"source": f"docs/{n % 3}.md", "root": "docs", "content_hash": str(n)},
+            metadata=metadata(n),
             dense=model.embed_query(text),
             sparse=sparse.embed_documents([text])[0],
         )
         for n, text in enumerate(texts)
     ]
+
+
+def metadata(n: int) -> dict[str, Any]:
+    return {
+        "tenant": "default",
+        "source": f"docs/{n % 3}.md",
+        "folders": ["docs"],
+        "root": "docs",
+        "content_hash": str(n),
+    }
 
 
 def over(client: Any, model: EmbeddingModel | None = None) -> VectorStore:
@@ -201,7 +212,9 @@ async def test_a_stock_langchain_store_reads_it(store: VectorStore, mode: Retrie
     [found, *_] = stock.similarity_search("Passage number8 speaks of the network", k=3)
     assert found.page_content.startswith("Passage number8")
     assert found.metadata["source"] == "docs/2.md"
-    stock.add_texts(["Passage on bees"], metadatas=[{"source": "x"}], ids=[str(uuid.uuid4())])
+    stock.add_texts(
+        ["Passage on bees"], metadatas=[{**metadata(1), "source": "x"}], ids=[str(uuid.uuid4())]
+    )
     way: Mode = "sparse" if mode is RetrievalMode.SPARSE else "dense"
     assert (await store.search("Passage on bees", k=1, mode=way))[0].metadata["source"] == "x"
 

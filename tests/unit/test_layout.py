@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "graph.question": {"errors"},
     "graph.citation": set[str](),
     "graph.state": BASE | {"backends", "graph.citation"},
-    "graph.context": BASE,
+    "graph.context": BASE | {"backends.filters"},
     "graph.routing": BASE | STATE,
     "nodes": BASE | STATE | {"backends", "nodes"},
     "graph": BASE | {"backends", "nodes", "graph"},

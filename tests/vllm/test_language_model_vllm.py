@@ -30,6 +30,7 @@ def passages(count: int, words: int = 60) -> list[Passage]:
             id=str(uuid.uuid4()),
             text=" ".join(f"fact{number}x{word}" for word in range(words)),
             source=f"docs/{number}.md",
+            also_in=[],
             title=f"Title {number}",
             heading="",
             page=None,

@@ -4,6 +4,8 @@ from qdrant_client import models
 
 from backends.visibility import Visibility
 
+ANY = models.Filter()
+
 
 def left_out(where: models.Filter | None) -> set[str]:
     """The ids that a search with this filter does not see."""
@@ -18,8 +20,8 @@ def left_out(where: models.Filter | None) -> set[str]:
 async def test_with_nothing_hidden_a_search_is_not_filtered() -> None:
     visibility = Visibility()
     where = models.Filter(must=[models.HasIdCondition(has_id=["1"])])
-    with visibility.searching() as plain, visibility.searching(where) as narrowed:
-        assert plain is None
+    with visibility.searching(ANY) as plain, visibility.searching(where) as narrowed:
+        assert plain is ANY
         assert narrowed is where
 
 
@@ -28,7 +30,6 @@ async def test_a_filter_of_the_caller_holds_as_well() -> None:
     visibility.conceal(["2"])
     where = models.Filter(should=[models.HasIdCondition(has_id=["1"])])
     with visibility.searching(where) as seen:
-        assert seen is not None
         assert seen.must == [where]
         assert left_out(seen) == {"2"}
 
@@ -37,7 +38,7 @@ async def test_one_step_shows_a_version_and_hides_the_other() -> None:
     visibility = Visibility()
     await visibility.hide(["new 1", "new 2"])
     await visibility.hide(["old"], instead_of=["new 1", "new 2"])
-    with visibility.searching() as seen:
+    with visibility.searching(ANY) as seen:
         assert left_out(seen) == {"old"}
     visibility.forget(["old"])
     assert visibility.hidden == set()
@@ -46,22 +47,22 @@ async def test_one_step_shows_a_version_and_hides_the_other() -> None:
 async def test_what_a_search_found_hidden_stays_so_until_it_ends() -> None:
     visibility = Visibility()
     await visibility.hide(["new"])
-    with visibility.searching() as seen:
+    with visibility.searching(ANY) as seen:
         step = asyncio.create_task(visibility.hide(["old"], instead_of=["new"]))
         await asyncio.sleep(0)
         assert left_out(seen) == {"new"}
-        with visibility.searching() as later:
+        with visibility.searching(ANY) as later:
             assert left_out(later) == {"old"}
     await step
 
 
 async def test_hiding_waits_for_searches_that_began_before_and_for_no_others() -> None:
     visibility = Visibility()
-    before = visibility.searching()
+    before = visibility.searching(ANY)
     before.__enter__()
     hiding = asyncio.create_task(visibility.hide(["old"]))
     await asyncio.sleep(0)
-    with visibility.searching():  # begins later and goes on
+    with visibility.searching(ANY):  # begins later and goes on
         assert not hiding.done()
         before.__exit__(None, None, None)
         await asyncio.wait_for(hiding, 1)
@@ -71,7 +72,7 @@ async def test_a_search_that_fails_or_is_cancelled_is_not_waited_for() -> None:
     visibility = Visibility()
 
     async def search() -> None:
-        with visibility.searching():
+        with visibility.searching(ANY):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(search())
@@ -83,6 +84,6 @@ async def test_a_search_that_fails_or_is_cancelled_is_not_waited_for() -> None:
 async def test_showing_alone_waits_for_nobody() -> None:
     visibility = Visibility()
     visibility.conceal(["new"])
-    with visibility.searching():
+    with visibility.searching(ANY):
         await asyncio.wait_for(visibility.hide([], instead_of=["new"]), 1)
     assert visibility.hidden == set()

@@ -11,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from backends.connections import Backends
 from backends.extractive.reader import ExtractiveReader
+from backends.filters import SearchFilters
 from backends.reader import Passage
 from errors import (
     EmbeddingsUnavailable,
@@ -40,7 +41,9 @@ class ScriptedStore:
     queries: list[tuple[str, str]] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)
 
-    async def search(self, query: str, *, k: int, mode: str = "hybrid") -> list[Document]:
+    async def search(
+        self, query: str, *, k: int, filters: SearchFilters | None = None, mode: str = "hybrid"
+    ) -> list[Document]:
         self.queries.append((query, mode))
         if mode in self.errors:
             raise self.errors[mode]

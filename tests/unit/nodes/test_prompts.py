@@ -20,6 +20,7 @@ def passage(text: str, place: str = "docs/a.md") -> Passage:
         id="1",
         text=text,
         source=place,
+        also_in=[],
         title="A" if place == "docs/a.md" else place,
         heading="B > C" if place == "docs/a.md" else place,
         page=None,

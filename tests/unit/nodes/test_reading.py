@@ -18,6 +18,7 @@ def passages(count: int) -> list[Passage]:
             id=str(number),
             text=f"fact {number} " * 20,
             source=f"{number}.md",
+            also_in=[],
             title="",
             heading="",
             page=None,
