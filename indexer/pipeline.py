@@ -20,6 +20,7 @@ from backends.embeddings import weighted_mean
 from backends.vector_store import Point
 from errors import EmbeddingsUnavailable, TextTooLong, VectorStoreUnavailable
 from indexer.manifest import Manifest
+from indexer.patience import patiently
 from indexer.progress import Meter
 from indexer.reading import Reading
 from indexer.records import FileRecord
@@ -65,7 +66,7 @@ class Parts:
     meter: Meter
     on_done: Callable[[Reading], None]
     """Told of each file once the store holds all of it, or once there is nothing to store."""
-    retry_delays_s: Sequence[float]
+    retry_delays_s: Iterable[float]
     """Waits between attempts at a backend that does not answer; then its error is raised."""
 
 
@@ -272,12 +273,9 @@ class Pipeline:
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """The attempt, repeated after each delay while the backend does not answer."""
-        for delay in self._with.retry_delays_s:
-            try:
-                return await attempt()
-            except (EmbeddingsUnavailable, VectorStoreUnavailable):
-                if self._stopping.is_set():
-                    raise
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
-        return await attempt()
+        return await patiently(
+            attempt,
+            delays_s=self._with.retry_delays_s,
+            on_pause=self._with.meter.pause,
+            stopping=self._stopping,
+        )
