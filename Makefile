@@ -7,7 +7,7 @@ STAMP := $(VENV)/.synced
 DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
-	bench-indexing bench-start lock help
+	bench-indexing bench-start bench-watch lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ bench-store: $(STAMP) ## Embedded store against qdrant_client's local mode.
 
 bench-indexing: $(STAMP) ## Indexing end to end against the bare embedder: DATA=folder of files.
 	@$(BIN)/python -m benchmarks.indexing --data $(DATA)
+
+bench-watch: $(STAMP) ## From saving a file to finding its text: DATA=folder of files.
+	@$(BIN)/python -m benchmarks.watching --data $(DATA)
 
 bench-start: $(STAMP) ## Time from `tandem ask` to its first words.
 	@$(BIN)/python -m benchmarks.cold_start

@@ -90,6 +90,14 @@ class PhoenixSettings(BaseModel):
     retention_days: int = Field(30, ge=0)
 
 
+class WatchSettings(BaseModel):
+    """How the folders are watched."""
+
+    mode: Literal["auto", "events", "polling", "off"] = "auto"
+    reconcile_s: float = Field(300.0, ge=1)
+    poll_s: float = Field(5.0, ge=0.1)
+
+
 class GradingSettings(BaseModel):
     """How retrieved passages are judged."""
 
@@ -125,6 +133,7 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     phoenix: PhoenixSettings = PhoenixSettings()
     grading: GradingSettings = GradingSettings()
+    watch: WatchSettings = WatchSettings()
 
 
 def load_settings() -> Settings:

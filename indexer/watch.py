@@ -96,6 +96,7 @@ class _Vigil:
     look_at: float = field(default_factory=time.monotonic)
     """When to see next whether the folder is the same."""
     reconcile_at: float = 0.0
+    is_file: bool = False
     again: dict[Path, float] = field(default_factory=dict)
     """New folders, and when to look at them a second time."""
 
@@ -181,7 +182,8 @@ async def _by_polling(vigil: _Vigil, warning: str) -> AsyncGenerator[Notice]:
             for look in looks:
                 yield look
         elif time.monotonic() >= poll_at:
-            yield Look("poll")
+            # a single file was named by its user, whatever the rules say that a walk heeds
+            yield Look("reconcile" if vigil.is_file else "poll")
         else:
             continue
         poll_at = time.monotonic() + vigil.pace.poll_s
@@ -212,7 +214,8 @@ def _identify(root: Path) -> tuple[int, int] | str:
 
 def _silence(vigil: _Vigil) -> str | None:
     """Why to poll, empty where no reason is worth a word; None: listen."""
-    if vigil.pace.mode == "polling" or not vigil.root.is_dir():
+    vigil.is_file = not vigil.root.is_dir()
+    if vigil.pace.mode == "polling" or vigil.is_file:
         return ""
     if vigil.pace.mode == "events":
         return None

@@ -17,6 +17,7 @@ from backends.reader import Passage
 from backends.tracing import record_documents
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
+from graph.freshness import Freshen
 from graph.question import check_question
 from graph.state import RagState
 
@@ -58,7 +59,11 @@ class PassageRetriever(BaseRetriever):
 
 
 async def retrieve(
-    state: RagState, runtime: Runtime[RagContext], *, retriever: PassageRetriever
+    state: RagState,
+    runtime: Runtime[RagContext],
+    *,
+    retriever: PassageRetriever,
+    freshness: Freshen,
 ) -> dict[str, Any]:
     """Search for the query. Without embeddings, by keywords alone, and say so."""
     question = check_question(state.get("question"))
@@ -68,6 +73,7 @@ async def retrieve(
     run = {**state, **begun}
     degraded = list(run["degraded"])
     k = runtime.context.top_k
+    index = await freshness()  # before the search: what it could not find yet is not hidden
     try:
         documents = await retriever.ainvoke(query, k=k)
     except EmbeddingsUnavailable as exc:
@@ -80,6 +86,7 @@ async def retrieve(
         "candidates": [as_passage(document) for document in documents],
         "queries": [*run["queries"], query],
         "degraded": degraded,
+        "index": index,
     }
 
 
