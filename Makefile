@@ -7,7 +7,7 @@ STAMP := $(VENV)/.synced
 DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
-	bench-indexing bench-start bench-edits bench-kills lock help
+	bench-indexing bench-start bench-edits bench-kills bench-watch lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,9 @@ bench-edits: $(STAMP) ## Texts embedded after edits over the fewest possible: DA
 
 bench-kills: $(STAMP) ## Kill the indexer at random moments and compare index and folder: KILLS=300.
 	@$(BIN)/python -m benchmarks.kills --kills $(or $(KILLS),300)
+
+bench-watch: $(STAMP) ## From saving a file to finding its text: DATA=folder of files.
+	@$(BIN)/python -m benchmarks.watching --data $(DATA)
 
 bench-start: $(STAMP) ## Time from `tandem ask` to its first words.
 	@$(BIN)/python -m benchmarks.cold_start

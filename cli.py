@@ -15,15 +15,17 @@ import io
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from errors import PathError, TandemError, UsageError
+from errors import PathError, TandemError, UnavailableError, UsageError
 from startup import interruptible, lean_imports
 
 if TYPE_CHECKING:
@@ -94,7 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     index = commands.add_parser("index", help="bring the index in line with files and folders")
     index.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     index.add_argument("--json", action="store_true", help="print the report as JSON")
+    index.add_argument(
+        "--wait", action="store_true", help="wait for a backend that does not answer, without end"
+    )
     index.set_defaults(command=_index)
+
+    watch = commands.add_parser("watch", help="keep the index in line with folders, until Ctrl-C")
+    watch.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    watch.add_argument("--json", action="store_true", help="print every event as a line of JSON")
+    watch.set_defaults(command=_watch)
 
     ask = commands.add_parser("ask", help="answer a question from the indexed documents")
     ask.add_argument("question", metavar="QUESTION")
@@ -168,9 +178,12 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
         from graph.builder import build_graph
         from graph.context import RagContext
         from graph.events import run_events
+        from indexer.freshness import unwatched_freshness
+        from indexer.manifest import Manifest
 
         backends = connect(settings, embeddings)
-        graph = build_graph(backends)
+        manifest = Manifest(settings.data_dir)
+        graph = build_graph(backends, partial(unwatched_freshness, manifest))
     tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
     try:
         await backends.store.open()
@@ -179,6 +192,7 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
     finally:
         if tracing is not None:
             await tracing.aclose()
+        await manifest.aclose()
         await backends.aclose()
 
 
@@ -194,11 +208,13 @@ def _listens(endpoint: str) -> bool:
 
 def _print_sources(output: dict[str, Any]) -> None:
     from graph.citation import place
+    from graph.freshness import in_words
 
     for citation in {c["marker"]: c for c in output["citations"]}.values():
         print(f"  [{citation['marker']}] {place(citation)}")
-    if output["notice"]:
-        print(f"  {output['notice']}")
+    for note in (output["notice"], in_words(output["index"])):
+        if note:
+            print(f"  {note}")
 
 
 async def _index(options: argparse.Namespace, settings: "Settings") -> int:
@@ -208,9 +224,9 @@ async def _index(options: argparse.Namespace, settings: "Settings") -> int:
     server = _server(settings)
     with SyncDisplay(quiet=options.json) as display:
         if server is None:
-            report = await _index_here(settings, paths, display)
+            report = await _index_here(settings, paths, display, wait=options.wait)
         else:
-            report = await _index_through(server, paths, display)
+            report = await _index_through(server, paths, display, wait=options.wait)
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
@@ -238,25 +254,72 @@ def _existing(path: Path) -> Path:
 
 
 async def _index_here(
-    settings: "Settings", paths: list[Path], display: "SyncDisplay"
+    settings: "Settings", paths: list[Path], display: "SyncDisplay", *, wait: bool
 ) -> dict[str, Any]:
     with interruptible():
         from api.service import open_service
 
-    async with open_service(settings) as service:
-        return asdict(await service.indexing.run(paths, lambda p: display.update(asdict(p))))
+    async with open_service(settings, for_questions=False) as service:
+        report = await service.indexing.run(
+            paths, lambda progress: display.update(asdict(progress)), wait=wait
+        )
+    return asdict(report)
 
 
 async def _index_through(
-    server: "RunningServer", paths: list[Path], display: "SyncDisplay"
+    server: "RunningServer", paths: list[Path], display: "SyncDisplay", *, wait: bool
 ) -> dict[str, Any]:
     report: dict[str, Any] = {}
-    async for name, data in server.sync(paths):
+    async for name, data in server.sync(paths, wait=wait):
         if name == "progress":
             display.update(data)
         else:
             report = data
     return report
+
+
+async def _watch(options: argparse.Namespace, settings: "Settings") -> int:
+    with interruptible():
+        paths = [path.expanduser().absolute() for path in options.paths]
+        server = _server(settings)
+    events = server.watch(paths) if server else _watch_here(settings, paths)
+    watching = asyncio.create_task(_print_events(events, as_json=options.json))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, watching.cancel)
+    with contextlib.suppress(asyncio.CancelledError):  # being told to end is how this ends
+        await watching
+    return 0
+
+
+async def _print_events(
+    events: AsyncGenerator[tuple[str, dict[str, Any]]], *, as_json: bool
+) -> None:
+    """A line for each event. Raises UnavailableError when there will be no more."""
+    from terminal import print_event
+
+    async with contextlib.aclosing(events):
+        async for name, data in events:
+            if name == "done":
+                raise UnavailableError("The server has stopped: nothing is watched any more.")
+            if as_json:
+                print(json.dumps({"event": name, **data}, ensure_ascii=False), flush=True)
+            else:
+                print_event(name, data)
+
+
+async def _watch_here(
+    settings: "Settings", paths: list[Path]
+) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+    from api.service import background, open_service
+
+    logging.getLogger("indexer.following").setLevel("CRITICAL")  # its news are the events
+    async with (
+        open_service(settings, for_questions=False) as service,
+        background("follow", service.follower.run()),
+    ):
+        service.backends.embeddings.start_loading()
+        async for event in service.follow(paths):
+            yield event
 
 
 async def _status(options: argparse.Namespace, settings: "Settings") -> int:

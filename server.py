@@ -20,7 +20,7 @@ from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
 from api.playground import add_playground
-from api.service import Service, background, open_service
+from api.service import Service, keeping_up, open_service
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
@@ -59,7 +59,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
-    """Serve until interrupted: index the roots in the background, answer at once.
+    """Serve until interrupted: index and watch the roots in the background, answer at once.
 
     Raises:
         UsageError: the address is taken or must not be used.
@@ -81,11 +81,10 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
         if with_phoenix:  # only now, so that it takes no time from the service's start
             await phoenix.start()
         stack.enter_context(announced(settings.data_dir, url, service.token))
-        indexing = asyncio.create_task(service.indexing.run_roots())
-        await stack.enter_async_context(background("index the roots", indexing))
+        await stack.enter_async_context(keeping_up(service))
         print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
         http = _http_server(app, settings)
-        _on_signals(http.interrupt)
+        _on_signals(service.stopping.set, http.interrupt)
         await http.serve(sockets=[listener])
 
 
@@ -118,10 +117,10 @@ def _http_server(app: FastAPI, settings: Settings) -> _Server:
     )
 
 
-def _on_signals(interrupt: Callable[[], None]) -> None:
+def _on_signals(*calls: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+        loop.add_signal_handler(number, lambda: [call() for call in calls])
 
 
 async def _warm(service: Service) -> None:
@@ -183,9 +182,10 @@ def _greeting(service: Service, url: str) -> str:
     settings = service.settings
     reader = service.backends.language_model
     roots = ", ".join(str(Path(root)) for root in settings.folders) or "nothing"
+    watched = "" if settings.watch.mode == "off" else ", and follows what changes there"
     phoenix = settings.phoenix.endpoint or "off"
     return f"""
-Tandem is ready. It answers while it indexes {roots}.
+Tandem is ready. It answers while it indexes {roots}{watched}.
 
   playground  {url}/rag/playground/
   API         {url}/openapi.json

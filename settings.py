@@ -94,6 +94,14 @@ class PhoenixSettings(BaseModel):
     retention_days: int = Field(30, ge=0)
 
 
+class WatchSettings(BaseModel):
+    """How the folders are watched."""
+
+    mode: Literal["auto", "events", "polling", "off"] = "auto"
+    reconcile_s: float = Field(300.0, ge=1)
+    poll_s: float = Field(5.0, ge=0.1)
+
+
 class GradingSettings(BaseModel):
     """How retrieved passages are judged."""
 
@@ -131,6 +139,7 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     phoenix: PhoenixSettings = PhoenixSettings()
     grading: GradingSettings = GradingSettings()
+    watch: WatchSettings = WatchSettings()
 
     @property
     def folders(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""``/documents``: what is indexed, and syncing it."""
+"""``/documents``: what is indexed, how fresh it is, syncing and watching it."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,23 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.service import Service
 from errors import Forbidden, TandemError
+from indexer.following import folder_status
 from indexer.records import FileRecord
 from indexer.sync import Progress
 
 
 class SyncRequest(BaseModel):
     """The paths to bring the index in line with; none means the configured roots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paths: list[Path] = Field([], max_length=100)
+    wait: bool = False
+    """Wait for a backend that does not answer, without end."""
+
+
+class WatchRequest(BaseModel):
+    """The paths to watch for as long as the request lasts; none means the configured roots."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,19 +46,25 @@ def documents_router(service: Service) -> APIRouter:
         """Only who can read the data folder may have the service read other files."""
         if not secrets.compare_digest(authorization.encode(), f"Bearer {service.token}".encode()):
             raise Forbidden(
-                "Only this machine's user may sync: use `tandem index`, which carries the "
-                "service's token."
+                "Only this machine's user may sync: use `tandem index` or `tandem watch`, which "
+                "carry the service's token."
             )
 
     @router.get("")
     async def documents() -> dict[str, Any]:
-        """Counts, every document's state, and how the last sync went."""
+        """Counts, every document's state, how fresh the index is, and how syncing goes."""
         return await index_status(service)
 
     @router.post("/sync", response_model=None, dependencies=[Depends(local_user)])
     async def sync(request: SyncRequest) -> EventSourceResponse:
         """Sync paths; events ``progress``, then one ``done`` with the report or ``error``."""
-        return EventSourceResponse(_synced(service, request.paths or service.settings.folders))
+        paths = request.paths or service.settings.folders
+        return EventSourceResponse(_synced(service, paths, wait=request.wait))
+
+    @router.post("/watch", response_model=None, dependencies=[Depends(local_user)])
+    async def watch(request: WatchRequest) -> EventSourceResponse:
+        """Watch paths while the client reads: ``watching``, ``synced``, ``paused`` and others."""
+        return EventSourceResponse(_followed(service, request.paths or service.settings.folders))
 
     return router
 
@@ -60,7 +77,17 @@ async def index_status(service: Service) -> dict[str, Any]:
         "points": await service.backends.store.count(),
         "syncing": asdict(indexing.progress) if indexing.progress else None,
         "error": indexing.error,
+        "index": await service.freshness(),
+        "watching": await _watching(service),
     }
+
+
+async def _watching(service: Service) -> list[dict[str, Any]]:
+    """How each watched folder is watched, and what keeps it from being synced."""
+    checked = await service.indexing.manifest.checked()
+    return [
+        folder_status(folder, checked.get(str(folder.root))) for folder in service.follower.folders
+    ]
 
 
 def _shown(record: FileRecord) -> dict[str, Any]:
@@ -74,7 +101,16 @@ def _shown(record: FileRecord) -> dict[str, Any]:
     }
 
 
-async def _synced(service: Service, paths: list[Path]) -> AsyncIterator[ServerSentEvent]:
+async def _followed(service: Service, paths: list[Path]) -> AsyncIterator[ServerSentEvent]:
+    async with contextlib.aclosing(service.follow(paths)) as events:
+        async for event in events:
+            yield ServerSentEvent(event=event.name, data=json.dumps(event.data))
+    yield ServerSentEvent(event="done", data="{}")
+
+
+async def _synced(
+    service: Service, paths: list[Path], *, wait: bool
+) -> AsyncIterator[ServerSentEvent]:
     """A sync's events. Progress that a slow reader has not fetched is replaced by newer."""
     latest: asyncio.Queue[Progress] = asyncio.Queue(1)
 
@@ -83,7 +119,7 @@ async def _synced(service: Service, paths: list[Path]) -> AsyncIterator[ServerSe
             latest.get_nowait()
         latest.put_nowait(progress)
 
-    task = asyncio.create_task(service.indexing.run(paths, advance))
+    task = asyncio.create_task(service.indexing.run(paths, advance, wait=wait))
     try:
         while not task.done():
             getter = asyncio.ensure_future(latest.get())

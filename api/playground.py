@@ -15,6 +15,7 @@ from backends.reader import Passage
 from errors import TandemError
 from graph.citation import Citation, place
 from graph.events import run_events
+from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
 
@@ -43,6 +44,7 @@ class Answer(BaseModel):
     reader: str
     notice: str
     queries: list[str]
+    index: Freshness
 
 
 def add_playground(app: FastAPI, service: Service) -> None:
@@ -123,7 +125,8 @@ def page_runnable(service: Service) -> Runnable[Any, Any]:
 def sources(output: RagOutput) -> str:
     """What is below an answer: where each quote stands, and what else is to be known."""
     quotes = [f"[{c['marker']}] {place(c)}\n“{c['quote']}”" for c in output["citations"]]
-    return "".join(f"\n\n{part}" for part in [*quotes, output["notice"]] if part)
+    notes = [output["notice"], in_words(output["index"])]
+    return "".join(f"\n\n{part}" for part in [*quotes, *notes] if part)
 
 
 def _question(received: Any) -> object:

@@ -2,78 +2,24 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from api.indexing import Indexing
 from backends.connections import Backends, connect
-from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
+from graph.freshness import Freshness
+from indexer.following import Event, Follower, report_bug
+from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
 from indexer.replacing import hide_unsettled
-from indexer.sync import Progress, SyncReport, sync
-from indexer.tenants import Tenants
-from settings import Settings
-
-log = logging.getLogger("tandem")
-
-
-@dataclass(slots=True)
-class Indexing:
-    """Syncs folders for the service, one sync at a time, and remembers how the last one went."""
-
-    backends: Backends
-    manifest: Manifest
-    progress: Progress | None = None
-    report: SyncReport | None = None
-    error: str = ""
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def run(
-        self, paths: Sequence[Path], on_progress: Callable[[Progress], None] | None = None
-    ) -> SyncReport:
-        """Bring the index in line with the paths.
-
-        Raises:
-            TandemError: the sync could not be finished; what was stored by then stays.
-        """
-
-        def advance(progress: Progress) -> None:
-            self.progress = progress
-            if on_progress is not None:
-                on_progress(progress)
-
-        async with self._turn:
-            try:
-                self.error = ""
-                self.report = await sync(
-                    paths,
-                    store=self.backends.store,
-                    embeddings=self.backends.embeddings,
-                    sparse=self.backends.sparse,
-                    manifest=self.manifest,
-                    max_file_bytes=self.backends.settings.max_file_bytes,
-                    tenants=Tenants(self.backends.settings.tenants),
-                    on_progress=advance,
-                )
-            except TandemError as exc:
-                self.error = str(exc)
-                raise
-            finally:
-                self.progress = None
-            return self.report
-
-    async def run_roots(self) -> None:
-        """Sync the configured roots; a failure is logged and shown, the service goes on."""
-        try:
-            report = await self.run(self.backends.settings.folders)
-        except TandemError as exc:
-            log.error("indexing stopped: %s", exc)  # noqa: TRY400 - a user's error, no traceback
-        else:
-            log.info("%s", report.summary())
+from indexer.watch import Pace
+from settings import Settings, WatchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +30,38 @@ class Service:
     backends: Backends
     graph: RagGraph
     indexing: Indexing
+    follower: Follower
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the service is about to end: streams without an end of their own end then."""
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
         return RagContext.of(self.settings)
 
+    async def freshness(self) -> Freshness:
+        """How far the index is behind the folders."""
+        return await freshness(self.follower)
+
+    async def follow(self, paths: Sequence[Path]) -> AsyncGenerator[Event, None]:
+        """Watches paths, and tells what comes of it until the service stops.
+
+        The syncing is done by ``follower.run``, which whoever opened the service has running.
+        """
+        with self.follower.events() as events:
+            async with self.follower.following(paths):
+                while not self.stopping.is_set():
+                    if (event := await _unless(self.stopping, events)) is not None:
+                        yield event
+
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
+async def open_service(settings: Settings, *, for_questions: bool = True) -> AsyncIterator[Service]:
     """Open every backend, and close them at the end.
+
+    A service that is only to index does without ``for_questions``: then a vector store that does
+    not answer is no error yet, and can be waited for.
 
     Raises:
         TandemError: the data folder or the store cannot be used.
@@ -102,26 +69,76 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with contextlib.AsyncExitStack() as stack:
         backends = connect(settings)
         stack.push_async_callback(backends.aclose)
-        await backends.store.open()
+        if for_questions:
+            await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, backends.store.visibility)
+        indexing = Indexing(backends, manifest)
+        stack.push_async_callback(indexing.aclose)
+        follower = Follower(
+            partial(indexing.run, wait=True),
+            manifest,
+            pace(settings.watch),
+            apart_from=settings.data_dir,
+        )
         yield Service(
             settings=settings,
             backends=backends,
-            graph=build_graph(backends),
-            indexing=Indexing(backends, manifest),
+            graph=build_graph(backends, partial(freshness, follower)),
+            indexing=indexing,
+            follower=follower,
             token=secrets.token_urlsafe(32),
         )
 
 
+async def freshness(follower: Follower) -> Freshness:
+    """As far as the watched folders are known, or else the manifest."""
+    if follower.folders:
+        return await follower.freshness()
+    return await unwatched_freshness(follower.manifest)
+
+
+def pace(settings: WatchSettings) -> Pace:
+    """How to watch; where the service does not, a command that is told to watch still does."""
+    mode = "auto" if settings.mode == "off" else settings.mode
+    return Pace(mode, poll_s=settings.poll_s, reconcile_s=settings.reconcile_s)
+
+
 @contextlib.asynccontextmanager
-async def background(name: str, work: "asyncio.Task[None]") -> AsyncIterator[None]:
-    """Hold a task for as long as the block runs, then cancel it and wait for its end."""
-    work.set_name(name)
+async def keeping_up(service: Service) -> AsyncIterator[None]:
+    """Index the configured roots for as long as the block runs, and what changes there."""
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(background("follow", service.follower.run()))
+        if service.settings.watch.mode == "off":
+            once = background("index the roots", service.indexing.run_roots())
+            await stack.enter_async_context(once)
+        else:
+            following = service.follower.following(service.settings.folders)
+            await stack.enter_async_context(following)
+        yield
+
+
+@contextlib.asynccontextmanager
+async def background(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a coroutine for as long as the block runs, then cancel it and wait for its end."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(report_bug)
     try:
         yield
     finally:
-        work.cancel()
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await work
+            await task
+
+
+async def _unless(stopping: asyncio.Event, events: "asyncio.Queue[Event]") -> Event | None:
+    """The next event, or None once the service stops."""
+    getter = asyncio.ensure_future(events.get())
+    stopped = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({getter, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return getter.result() if getter.done() else None
+    finally:
+        getter.cancel()
+        stopped.cancel()

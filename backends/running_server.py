@@ -51,10 +51,18 @@ class RunningServer:
         async for event in self._events("/ask", {"question": question}):
             yield event
 
-    async def sync(self, paths: list[Path]) -> AsyncGenerator[tuple[str, Any]]:
+    async def sync(
+        self, paths: list[Path], *, wait: bool = False
+    ) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a sync: name and data."""
-        body = {"paths": [str(path) for path in paths]}
+        body = {"paths": [str(path) for path in paths], "wait": wait}
         async for event in self._events("/documents/sync", body):
+            yield event
+
+    async def watch(self, paths: list[Path]) -> AsyncGenerator[tuple[str, Any]]:
+        """What comes of watching the paths, until the server stops: name and data."""
+        body = {"paths": [str(path) for path in paths]}
+        async for event in self._events("/documents/watch", body):
             yield event
 
     def _client(self) -> httpx.AsyncClient:

@@ -11,6 +11,8 @@ DENSE = "dense"
 SPARSE = "bm25"
 _METADATA_KEY = "tandem"
 """Our entry in the collection's metadata."""
+MODIFIED_AT = "modified_at"
+"""In a point's metadata: the only entry that changes while the point stays."""
 _KEYWORD = models.PayloadSchemaType.KEYWORD
 _INDEXED_FIELDS: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
     "metadata.tenant": models.KeywordIndexParams(
@@ -19,7 +21,7 @@ _INDEXED_FIELDS: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
     "metadata.source": _KEYWORD,
     "metadata.folders": _KEYWORD,
     "metadata.type": _KEYWORD,
-    "metadata.modified_at": models.PayloadSchemaType.FLOAT,
+    f"metadata.{MODIFIED_AT}": models.PayloadSchemaType.FLOAT,
     "metadata.root": _KEYWORD,
     "metadata.content_hash": _KEYWORD,
 }

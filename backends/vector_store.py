@@ -29,7 +29,7 @@ from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.search import FUSION, Mode, search_filter, search_request
 from backends.sparse import Bm25Sparse
-from backends.vector_collection import DENSE, SPARSE, prepare_collection
+from backends.vector_collection import DENSE, MODIFIED_AT, SPARSE, prepare_collection
 from backends.visibility import Visibility
 from errors import EmbeddingsUnavailable
 from settings import Settings
@@ -122,6 +122,18 @@ class VectorStore(QdrantVectorStore):
 
     def _upsert(self, points: Sequence[Point]) -> None:
         self.client.upsert(self.collection_name, [to_struct(point) for point in points], wait=True)
+
+    async def redate(self, ids: Sequence[str], modified_at: float) -> None:
+        """Give points another time of their document's last change; unknown ids are no error."""
+        for batch in _batches(ids, _READ_BATCH):
+            await self._run(
+                self.client.set_payload,
+                self.collection_name,
+                {MODIFIED_AT: modified_at},
+                list(batch),
+                key=self.METADATA_KEY,
+                wait=True,
+            )
 
     async def delete(self, ids: Sequence[str]) -> None:  # type: ignore[override]  # see the class
         """Remove points; ids that do not exist are no error."""

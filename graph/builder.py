@@ -9,6 +9,7 @@ from langgraph.graph.state import CompiledStateGraph
 from backends.connections import Backends
 from backends.reader import Reader
 from graph.context import RagContext, context_schema
+from graph.freshness import Freshen, unknown_freshness
 from graph.routing import route_after_grading, route_after_rewriting
 from graph.state import RagInput, RagOutput, RagState
 from nodes.generation import generate
@@ -24,10 +25,11 @@ RagGraph = CompiledStateGraph[RagState, RagContext, RagInput, RagOutput]
 RECURSION_LIMIT = 25
 
 
-def build_graph(backends: Backends) -> RagGraph:
+def build_graph(backends: Backends, freshness: Freshen = unknown_freshness) -> RagGraph:
     """The state graph that answers every question, wherever it was asked.
 
-    Run it with a ``RagContext``; ``RunResult`` is described by ``RagOutput``.
+    Run it with a ``RagContext``; ``RunResult`` is described by ``RagOutput``. ``freshness`` tells
+    how far the index is behind the disk.
     """
     fallback = backends.extractive
     reader = language_model_reader(backends) or fallback
@@ -39,7 +41,7 @@ def build_graph(backends: Backends) -> RagGraph:
         output_schema=RagOutput,
         context_schema=context_schema(backends.settings),
     )
-    builder.add_node("retrieve", partial(retrieve, retriever=retriever))
+    builder.add_node("retrieve", partial(retrieve, retriever=retriever, freshness=freshness))
     builder.add_node(
         "grade_relevance",
         partial(

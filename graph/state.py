@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from backends.reader import Passage
 from graph.citation import Citation
+from graph.freshness import Freshness
 
 Status = Literal["answered", "not_found", "degraded"]
 
@@ -32,6 +33,8 @@ class RagOutput(TypedDict):
     """What a person should know about this answer, such as why it is degraded; else empty."""
     queries: list[str]
     """The searches made, in order."""
+    index: Freshness
+    """How far the index was behind the disk when it was last searched."""
 
 
 class RagState(RagOutput):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from functools import partial
 
 from starlette.applications import Starlette
 
@@ -11,6 +12,8 @@ from backends.connections import connect
 from backends.tracing import start_tracing
 from errors import TandemError
 from graph.builder import RagGraph, build_graph
+from indexer.freshness import unwatched_freshness
+from indexer.manifest import Manifest
 from settings import load_settings
 
 _opened: Future[RagGraph] = Future()
@@ -31,7 +34,9 @@ async def _backends(_: Starlette) -> AsyncIterator[None]:
         backends = await asyncio.to_thread(connect, settings)
         stack.push_async_callback(backends.aclose)
         await backends.store.open()
-        _opened.set_result(build_graph(backends))
+        manifest = Manifest(settings.data_dir)
+        stack.push_async_callback(manifest.aclose)
+        _opened.set_result(build_graph(backends, partial(unwatched_freshness, manifest)))
         yield
 
 

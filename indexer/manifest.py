@@ -70,13 +70,34 @@ class Manifest:
             lambda db: [RootSummary(*row) for row in db.execute(schema.SUMMARY)]
         )
 
+    async def note_checked(self, roots: Sequence[str], when: float) -> None:
+        """Notes when these roots were last compared with their folders, whole and to the end."""
+        rows = [(f"checked {root}", repr(when)) for root in roots]
+        if rows:
+            await self._database.write(lambda db: db.executemany(schema.REMEMBER, rows))
+
+    async def checked(self) -> dict[str, float | None]:
+        """For each root when it was last compared, in seconds since the epoch, if ever."""
+        return await self._database.read(
+            lambda db: {
+                root: None if when is None else float(when)
+                for root, when in db.execute(schema.CHECKED)
+            }
+        )
+
     # files
+
+    async def indexed(self) -> int:
+        """How many files have passages in the index."""
+        sql = "SELECT count(*) FROM files WHERE state = 'indexed'"
+        return await self._database.read(lambda db: int(db.execute(sql).fetchone()[0]))
 
     async def files(self, root: str, below: str = "") -> list[FileRecord]:
         """The files of a root; with ``below``: only that file, or those under that folder."""
+        sql = schema.FILES_BELOW if below else schema.FILES
         which = {"root": root, "below": below}
         return await self._database.read(
-            lambda db: [FileRecord(*row) for row in db.execute(schema.FILES, which)]
+            lambda db: [FileRecord(*row) for row in db.execute(sql, which)]
         )
 
     async def documents(self) -> list[FileRecord]:

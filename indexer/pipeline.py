@@ -60,7 +60,7 @@ class Parts:
     meter: Meter
     on_done: Callable[[Reading], None]
     """Told of each file once the store holds all of it, or once there is nothing to store."""
-    retry_delays_s: Sequence[float]
+    retry_delays_s: Iterable[float]
     """Waits between attempts at a backend that does not answer; then its error is raised."""
 
 
@@ -69,7 +69,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._with = parts
-        self._patience = Patience(parts.retry_delays_s)
+        self._patience = Patience(parts.retry_delays_s, parts.meter.pause)
         self._replacement = Replacement(parts.store, parts.manifest, parts.sparse, self._patience)
         self.chunks_embedded = 0
         """Texts for which the model was asked."""
@@ -126,6 +126,8 @@ class Pipeline:
     ) -> None:
         window = Window(_FIRST_WINDOW)
         while (reading := await readings.get()) is not None:
+            if reading.redated:
+                await self._replacement.redate(reading.record)
             if reading.outcome in ("same", "gone"):
                 self._count_done(reading)
                 continue

@@ -6,7 +6,7 @@ The payload's ``metadata``, which searches are filtered by and citations are mad
     source, root, path        where the file is: ``{root's name}/{path}``, ``root`` absolute
     folders                   every folder around the source: a path prefix is one of these words
     type                      the format, such as ``markdown``, ``pdf``, ``docx``
-    modified_at               the file's time, in seconds since 1970, when its content last changed
+    modified_at               the file's time, in seconds since 1970
     title, heading            of the document; the headings above the chunk
     page, start_line, end_line, position    where in the document; ``position`` counts chunks
     tokens, content_hash      of the text that was embedded
@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
+from backends.vector_collection import MODIFIED_AT
 from indexer.chunking import Chunk
 from indexer.records import FileRecord, PointRecord
 from indexer.tenants import DEFAULT
@@ -43,14 +44,14 @@ def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -
     """A file's points, in order. The id of each depends on where it is and on all that it says.
 
     So a point never changes: what another version of the file says elsewhere, on other lines say,
-    is another point, and both can be in the store while a search sees one of them.
+    is another point, and both can be in the store while a search sees one of them. Only the time
+    of the file's last change is no part of that, because an edit gives it to every point.
     """
     place = {
         "source": file.source,
         "root": file.root,
         "path": file.path,
         "folders": folders(file.source),
-        "modified_at": file.mtime_ns / 1e9,
         "tenant": tenant,
     }
     drafts = []
@@ -61,8 +62,14 @@ def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -
         payload_hash = _digest(json.dumps([chunk.text, keywords, metadata], sort_keys=True))
         name = "\0".join((file.root, file.path, str(position), content_hash, payload_hash))
         point = PointRecord(str(uuid5(_NAMESPACE, name)), content_hash, chunk.tokens, payload_hash)
+        metadata[MODIFIED_AT] = modified_at(file)
         drafts.append(Draft(point, chunk.text, chunk.embedded_text, keywords, metadata))
     return drafts
+
+
+def modified_at(file: FileRecord) -> float:
+    """When a file was changed last, in seconds since 1970, as its points say it."""
+    return file.mtime_ns / 1e9
 
 
 def keyword_text(path: str, chunk: Chunk) -> str:

@@ -1,15 +1,18 @@
 """How far a sync is, and what came of it."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from indexer.changes import Changes, FileProblem
 from indexer.reading import Reading
 from indexer.records import FileRecord
 
 _INTERVAL_S = 0.1
+_NAMED_CHANGES = 100
+ChangeKind = Literal["added", "changed", "moved", "deleted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,18 @@ class Progress:
     eta_s: float | None
     current: str
     """The source that was stored last."""
+    paused: str = ""
+    """Why nothing happens: a backend does not answer and is tried again; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a sync did with one file."""
+
+    kind: ChangeKind
+    source: str
+    detail: str = ""
+    """Why it failed, or where it was moved from."""
 
 
 @dataclass(slots=True)
@@ -41,6 +56,8 @@ class SyncReport:
     """Every file below the paths that could not be read, now or before."""
     skipped: list[FileProblem] = field(default_factory=list)
     """Files left out by rule, such as too large ones."""
+    changes: list[FileChange] = field(default_factory=list)
+    """The changes by name, in the order in which they were made: the first hundred of them."""
     chunks_embedded: int = 0
     chunks_reused: int = 0
     """Chunks of new and changed files that needed no embedding."""
@@ -63,13 +80,15 @@ class Tally:
 
     def __init__(self, changes: Changes) -> None:
         self._report = SyncReport(
-            deleted=len(changes.vanished),
             unchanged=changes.unchanged,
             failed=list(changes.failed),
             skipped=list(changes.skipped),
         )
-        hashes = (record.content_hash for record in changes.vanished)
-        self._vanished = Counter(content_hash for content_hash in hashes if content_hash)
+        self._vanished = {(record.root, record.path): record for record in changes.vanished}
+        self._by_content: dict[str, list[FileRecord]] = defaultdict(list)
+        for record in changes.vanished:
+            if record.content_hash:
+                self._by_content[record.content_hash].append(record)
         self.touched: list[FileRecord] = []
         """Files with a new time and the same bytes."""
         self.gone: list[FileRecord] = []
@@ -77,29 +96,41 @@ class Tally:
 
     def note(self, reading: Reading) -> None:
         """Counts one file that is done."""
-        record = reading.record
+        record, report = reading.record, self._report
+        if record.state == "failed":
+            report.failed.append(FileProblem(record.source, record.reason))
         if reading.outcome == "same":
             self.touched.append(record)
-            self._report.unchanged += 1
+            report.unchanged += 1
         elif reading.outcome == "gone":
             self.gone.append(record)
         elif reading.outcome == "changed":
-            self._report.changed += 1
-        elif self._vanished[record.content_hash]:
-            self._vanished[record.content_hash] -= 1
-            self._report.deleted -= 1
-            self._report.moved += 1
+            report.changed += 1
+            self._name(record, "changed")
+        elif before := self._by_content.get(record.content_hash):
+            origin = before.pop()
+            del self._vanished[origin.root, origin.path]
+            report.moved += 1
+            self._name(record, "moved", origin.source)
         else:
-            self._report.added += 1
-        if record.state == "failed":
-            self._report.failed.append(FileProblem(record.source, record.reason))
+            report.added += 1
+            self._name(record, "added")
 
     def report(self, *, embedded: int, reused: int, seconds: float) -> SyncReport:
-        """The sums."""
+        """The sums. What vanished and was not found anywhere else has been deleted."""
+        self._report.deleted = len(self._vanished)
+        for record in self._vanished.values():
+            self._name(record, "deleted")
         self._report.chunks_embedded = embedded
         self._report.chunks_reused = reused
         self._report.seconds = seconds
         return self._report
+
+    def _name(self, record: FileRecord, kind: ChangeKind, detail: str = "") -> None:
+        if record.state == "failed" and kind != "deleted":
+            kind, detail = "failed", record.reason
+        if len(self._report.changes) < _NAMED_CHANGES:
+            self._report.changes.append(FileChange(kind, record.source, detail))
 
 
 class Meter:
@@ -115,6 +146,7 @@ class Meter:
         self._files_done = 0
         self._chunks_done = 0
         self._current = ""
+        self._pauses: dict[object, str] = {}
 
     def expect(self, files: int, size: int) -> None:
         """What is to be done: files, and bytes in all."""
@@ -134,8 +166,16 @@ class Meter:
         self._current = source
         self.update()
 
+    def pause(self, who: object, reason: str) -> None:
+        """Somebody waits for a backend, for a reason; with an empty one: not any more."""
+        if reason != self._pauses.get(who, ""):
+            self._pauses.pop(who, None)
+            if reason:
+                self._pauses[who] = reason
+            self.update(last=True)
+
     def update(self, *, last: bool = False) -> None:
-        """Tells where it stands if it is time to."""
+        """Tells where it stands if it is time to, or in any case if nothing may follow."""
         now = time.monotonic()
         if self._tell is not None and (last or now - self._told >= _INTERVAL_S):
             self._told = now
@@ -158,4 +198,5 @@ class Meter:
             chunks_per_s=self._chunks_done / elapsed if elapsed > 0 else 0.0,
             eta_s=elapsed * (1 - share) / share if started else None,
             current=self._current,
+            paused=next(iter(self._pauses.values()), ""),
         )

@@ -29,6 +29,8 @@ class Reading:
     outcome: Literal["new", "changed", "same", "gone"]
     """``same``: the bytes are those already indexed; ``gone``: it vanished since it was seen."""
     drafts: list[Draft] = field(default_factory=list)
+    redated: bool = False
+    """The bytes are the same, their time is not."""
 
 
 def relative_path(file: SourceFile) -> str:
@@ -55,7 +57,7 @@ def read(
             record = _observe(file, recipe)
             if previous is not None and _holds(previous, record):
                 same = record._replace(state=previous.state, reason=previous.reason)
-                return Reading(same, "same")
+                return Reading(same, "same", redated=previous.mtime_ns != record.mtime_ns)
             chunks, reason = _chunks(file.path, chunker)
             drafts = draft(record, chunks, tenant=tenant)
             if _unchanged(file.path, record):

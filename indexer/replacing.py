@@ -20,6 +20,7 @@ from backends.vector_store import Point
 from backends.visibility import Visibility
 from indexer.manifest import Manifest
 from indexer.patience import Patience
+from indexer.points import modified_at
 from indexer.records import FileRecord
 from indexer.windows import Window
 
@@ -33,6 +34,7 @@ class Store(Protocol):
     def visibility(self) -> Visibility: ...
     async def upsert(self, points: Sequence[Point]) -> None: ...
     async def delete(self, ids: Sequence[str]) -> None: ...
+    async def redate(self, ids: Sequence[str], modified_at: float) -> None: ...
 
 
 class KeywordEncoder(Protocol):
@@ -96,7 +98,20 @@ class Replacement:
         await self._store.visibility.hide(leaving)
         await self._delete(leaving)
 
+    async def redate(self, file: FileRecord, kept: Sequence[str] | None = None) -> None:
+        """Gives the file's points, or those that it kept, the time of its last change.
+
+        In place: which version a search sees does not depend on it.
+        """
+        if kept is None:
+            ((*held,),) = await self._manifest.points([file])
+            kept = [point.id for point in held]
+        if kept:
+            await self._patience.keep_trying(lambda: self._store.redate(kept, modified_at(file)))
+
     async def _put_in_force(self, window: Window) -> None:
+        for document in window.finished:
+            await self.redate(document.reading.record, document.kept)
         await self._manifest.commit(
             [
                 (

@@ -17,6 +17,8 @@ class Scope(NamedTuple):
     """The file or folder inside the root, with ``/``; empty for all of it."""
     adopted: tuple[str, ...]
     """Known roots inside, whose files become this root's."""
+    touched: bool = False
+    """Something was seen to change there; nobody has said that it should be indexed."""
 
     @property
     def path(self) -> Path:
@@ -53,6 +55,24 @@ def resolve(paths: Sequence[Path], known: Sequence[Root]) -> list[Scope]:
         roots.add(root)
         below = path.relative_to(root).as_posix() if path != root else ""
         scopes.append(Scope(root, below, _adopted(path, root, known)))
+    return scopes
+
+
+def covering(touched: Sequence[Path], known: Sequence[Root]) -> list[Scope]:
+    """The scopes for absolute paths in which something has changed, whether or not they exist.
+
+    Where nothing is indexed, nothing is covered; a path below another of them adds nothing.
+    """
+    roots = {Path(root.path) for root in known}
+    covered: set[Path] = set()
+    scopes: list[Scope] = []
+    for path in sorted(touched, key=lambda path: len(path.parts)):
+        root = next((parent for parent in (path, *path.parents) if parent in roots), None)
+        if root is None or path in covered or not covered.isdisjoint(path.parents):
+            continue
+        covered.add(path)
+        below = path.relative_to(root).as_posix() if path != root else ""
+        scopes.append(Scope(root, below, (), touched=True))
     return scopes
 
 

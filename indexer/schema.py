@@ -66,9 +66,20 @@ FROM roots r LEFT JOIN files f ON f.root_id = r.id GROUP BY r.id ORDER BY r.path
 FILES = """
 SELECT root, path, source, size, mtime_ns, inode, checked_ns, content_hash, state, reason, recipe,
     indexed_at
-FROM located WHERE root = :root
-    AND (:below = '' OR path = :below OR substr(path, 1, length(:below) + 1) = :below || '/')
+FROM located WHERE root = :root ORDER BY path
+"""
+
+# "0" comes right after "/": all that begins with "folder/" lies in a range that the index finds
+FILES_BELOW = """
+SELECT root, path, source, size, mtime_ns, inode, checked_ns, content_hash, state, reason, recipe,
+    indexed_at
+FROM located WHERE root = :root AND path >= :below AND path < :below || '0'
+    AND (path = :below OR substr(path, 1, length(:below) + 1) = :below || '/')
 ORDER BY path
+"""
+
+CHECKED = """
+SELECT r.path, f.value FROM roots r LEFT JOIN facts f ON f.name = 'checked ' || r.path
 """
 
 INTEND_FILE = """

@@ -77,6 +77,43 @@ def discover(root: Path, *, max_bytes: int, below: str = "") -> Iterator[SourceF
     return iter([_judge(walk, str(root / below), f"{root.name}/{below}", found)])
 
 
+def look_at(root: Path, below: str, *, max_bytes: int) -> Iterator[SourceFile | SkippedFile]:
+    """What ``discover`` would come across at ``below``, and under it, on its walk through the root.
+
+    Unlike a file that the user names, this one may be ignored, hidden or gone: then it is nothing.
+    """
+    folder, prefix, rules = str(root), f"{root.name}/", None
+    entry: _Entry | None = None
+    for name in Path(below).parts:
+        if entry is not None:
+            folder, prefix = entry.path, f"{prefix}{entry.name}/"
+        rules = IgnoreRules.read(folder, prefix, rules)
+        try:
+            entry = _Entry(f"{folder}/{name}", name, os.lstat(f"{folder}/{name}"))
+        except OSError:
+            return
+        if _is_left_out(entry, prefix, rules):
+            return
+    if entry is None or entry.is_dir(follow_symlinks=False):
+        yield from _files(_Walk(root, max_bytes), below)
+    else:
+        yield _judge(_Walk(root, max_bytes), entry.path, prefix + entry.name, entry.found)
+
+
+class _Entry(NamedTuple):
+    """One entry of a folder, looked at without listing the folder."""
+
+    path: str
+    name: str
+    found: os.stat_result
+
+    def is_symlink(self) -> bool:
+        return stat.S_ISLNK(self.found.st_mode)
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        return stat.S_ISDIR(self.found.st_mode)
+
+
 def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
     """Depth first, with a stack of its own: folders may nest deeper than Python's recursion."""
     prefix = f"{walk.root.name}/{below}/" if below else f"{walk.root.name}/"
@@ -118,7 +155,7 @@ def _rules_above(root: Path, below: str) -> IgnoreRules | None:
     return rules
 
 
-def _is_left_out(entry: os.DirEntry[str], prefix: str, rules: IgnoreRules | None) -> bool:
+def _is_left_out(entry: os.DirEntry[str] | _Entry, prefix: str, rules: IgnoreRules | None) -> bool:
     name = entry.name
     if name[0] == "." or entry.is_symlink():
         return True

@@ -10,7 +10,9 @@ would be lying. A root that is not there is an error, never a reason to delete w
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,15 +27,16 @@ from indexer.manifest import Manifest
 from indexer.mending import mend
 from indexer.parser_process import ParserProcess
 from indexer.parsing import parse
+from indexer.patience import patiently
 from indexer.pipeline import Parts, Pipeline
-from indexer.progress import Meter, Progress, SyncReport, Tally
+from indexer.progress import FileChange, Meter, Progress, SyncReport, Tally
 from indexer.reading import Chunker, Reading, read
 from indexer.records import FileRecord
-from indexer.roots import Scope, existing, identify, refuse_unmounted, resolve
-from indexer.sources import SkippedFile, SourceFile, discover
+from indexer.roots import Scope, covering, existing, identify, refuse_unmounted, resolve
+from indexer.sources import SkippedFile, SourceFile, discover, look_at
 from indexer.tenants import Tenants
 
-__all__ = ["FileProblem", "Progress", "SyncReport", "sync"]
+__all__ = ["FileChange", "FileProblem", "Progress", "SyncReport", "sync"]
 
 Reader = Callable[[SourceFile, FileRecord | None], Reading]
 
@@ -54,7 +57,9 @@ async def sync(
     max_file_bytes: int,
     tenants: Tenants | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    retry_delays_s: Iterable[float] = RETRY_DELAYS_S,
+    touched: bool = False,
+    process: ParserProcess | None = None,
 ) -> SyncReport:
     """Makes the index equal to what the files and folders hold now.
 
@@ -63,6 +68,12 @@ async def sync(
     manifest wait for each other. ``tenants`` says whose each file is. ``on_progress`` is called at
     most ten times a second; ``retry_delays_s`` are the waits between attempts at a backend that
     does not answer.
+
+    With ``touched``, the paths are where a watcher saw something change: one that is gone means
+    that its files are gone, one outside the known roots or left out by a rule means nothing, and
+    the manifest is trusted to mirror the store. It takes as long as what has changed takes.
+
+    ``process`` parses the files that are not plain text; by default one is started for this sync.
 
     Raises:
         PathError: a path or a root is not there; nothing was changed.
@@ -74,12 +85,16 @@ async def sync(
     tenants = tenants or Tenants()
     async with manifest.exclusive():
         meter = Meter(on_progress)
-        real = await asyncio.to_thread(existing, paths)
-        await store.prepare()
-        await mend(manifest, store, str(tuple(await embeddings.fingerprint())))
-        scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
+        if touched:
+            scopes = await asyncio.to_thread(covering, paths, await manifest.roots())
+        else:
+            real = await asyncio.to_thread(existing, paths)
+            ready = partial(_make_ready, store, embeddings, manifest)
+            await patiently(ready, delays_s=retry_delays_s, on_pause=meter.pause)
+            scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
         recipe = f"{RECIPE}/{embeddings.max_tokens}"
         walk = partial(_walk, recipe=recipe, tenants=tenants, max_bytes=max_file_bytes)
+        begun = time.time()
         changes = await _compare(scopes, manifest, walk)
         tally = Tally(changes)
         parts = Parts(
@@ -92,8 +107,8 @@ async def sync(
             retry_delays_s=retry_delays_s,
         )
         pipeline = Pipeline(parts)
-        with ParserProcess() as process:  # one for all files: starting it takes longer than most
-            chunker = partial(_chunks, embeddings, process)
+        with _lent(process) as parser:  # one for all files: starting it takes longer than most
+            chunker = partial(_chunks, embeddings, parser)
             reader = partial(_read, chunker=chunker, recipe=recipe, tenants=tenants)
             await _apply(changes, pipeline, tally, meter, reader)
         if tally.touched:
@@ -101,12 +116,25 @@ async def sync(
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
             await manifest.remove_root(adopted)
         await _optimize(store, manifest, pipeline.chunks_written)
+        whole = [str(scope.root) for scope in scopes if not scope.below]
+        await manifest.note_checked(whole, begun)
         meter.update(last=True)
         return tally.report(
             embedded=pipeline.chunks_embedded,
             reused=pipeline.chunks_reused,
             seconds=meter.elapsed_s(),
         )
+
+
+async def _make_ready(store: VectorStore, embeddings: EmbeddingModel, manifest: Manifest) -> None:
+    """The collection is there and fits the model, and the manifest mirrors it."""
+    await store.prepare()
+    await mend(manifest, store, str(tuple(await embeddings.fingerprint())))
+
+
+def _lent(process: ParserProcess | None) -> contextlib.AbstractContextManager[ParserProcess]:
+    """A process that is closed at the end unless it belongs to the caller."""
+    return ParserProcess() if process is None else contextlib.nullcontext(process)
 
 
 async def _compare(
@@ -120,9 +148,10 @@ async def _compare(
         found = partial(walk, scope, records, changes=changes)
         if await asyncio.to_thread(found) == 0 and records:
             await asyncio.to_thread(refuse_unmounted, scope, known)
-        now = await asyncio.to_thread(identify, scope.root)
-        if now not in known:
-            await manifest.keep_root(now)
+        if not scope.touched:
+            now = await asyncio.to_thread(identify, scope.root)
+            if now not in known:
+                await manifest.keep_root(now)
         for adopted in scope.adopted:
             changes.vanished.extend(await manifest.files(adopted))
     return changes
@@ -137,16 +166,24 @@ def _walk(
     max_bytes: int,
     changes: Changes,
 ) -> int:
-    found = _refusing(scope, discover(scope.root, max_bytes=max_bytes, below=scope.below))
-    return compare(found, records, recipe=recipe, tenants=tenants, changes=changes)
+    if scope.touched:
+        found = look_at(scope.root, scope.below, max_bytes=max_bytes)
+    else:
+        found = discover(scope.root, max_bytes=max_bytes, below=scope.below)
+    kept = _refusing(scope, found)
+    return compare(kept, records, recipe=recipe, tenants=tenants, changes=changes)
 
 
 def _refusing(
     scope: Scope, found: Iterator[SourceFile | SkippedFile]
 ) -> Iterator[SourceFile | SkippedFile]:
-    """Passes files on; the covered folder itself being unreadable is no reason to empty it."""
+    """Passes files on; the covered folder itself being unreadable is no reason to empty it.
+
+    One in the middle of a watched root is: what cannot be read is not quoted.
+    """
+    unreadable = None if scope.touched and scope.below else scope.path
     for file in found:
-        if isinstance(file, SkippedFile) and file.path == scope.path and file.path.is_dir():
+        if isinstance(file, SkippedFile) and file.path == unreadable and file.path.is_dir():
             raise PathError(f"{file.path} cannot be indexed: {file.reason}.")
         yield file
 

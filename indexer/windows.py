@@ -17,6 +17,8 @@ class Document:
     """Its points that are not known to be in the store."""
     stale: list[str]
     """Ids of points that it had, or was to have, and has no more."""
+    kept: list[str]
+    """Ids of points that it had and still has."""
 
     @classmethod
     def of(cls, reading: Reading, held: list[PointRecord]) -> "Document":
@@ -24,7 +26,8 @@ class Document:
         certain = {point.id for point in held if point.payload_hash is not None}
         now = {draft.point.id for draft in reading.drafts}
         due = [draft for draft in reading.drafts if draft.point.id not in certain]
-        return cls(reading, due, [point.id for point in held if point.id not in now])
+        stale = [point.id for point in held if point.id not in now]
+        return cls(reading, due, stale, sorted(certain & now))
 
 
 @dataclass(slots=True)

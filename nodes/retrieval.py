@@ -20,6 +20,7 @@ from backends.search import Mode
 from backends.tracing import record_documents
 from errors import EmbeddingsUnavailable
 from graph.context import RagContext
+from graph.freshness import Freshen
 from graph.question import check_question
 from graph.state import RagState
 from nodes.passages import distinct
@@ -67,7 +68,11 @@ class PassageRetriever(BaseRetriever):
 
 
 async def retrieve(
-    state: RagState, runtime: Runtime[RagContext], *, retriever: PassageRetriever
+    state: RagState,
+    runtime: Runtime[RagContext],
+    *,
+    retriever: PassageRetriever,
+    freshness: Freshen,
 ) -> dict[str, Any]:
     """Search for the query. Without embeddings, by keywords alone, and say so."""
     question = check_question(state.get("question"))
@@ -77,6 +82,7 @@ async def retrieve(
     run = {**state, **begun}
     degraded = list(run["degraded"])
     search = partial(retriever.ainvoke, k=runtime.context.top_k, filters=runtime.context.filters)
+    index = await freshness()  # before the search: what it could not find yet is not hidden
     try:
         documents = await search(query)
     except EmbeddingsUnavailable as exc:
@@ -89,6 +95,7 @@ async def retrieve(
         "candidates": [as_passage(document) for document in documents],
         "queries": [*run["queries"], query],
         "degraded": degraded,
+        "index": index,
     }
 
 

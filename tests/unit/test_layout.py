@@ -9,19 +9,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BASE = {"errors", "settings"}
-STATE = {"graph.state", "graph.context", "graph.question", "graph.citation"}
+STATE = {"graph.state", "graph.context", "graph.question", "graph.citation", "graph.freshness"}
 MAY_IMPORT = {
     "errors": set[str](),
     "settings": {"errors"},
     "backends": BASE | {"backends"},
-    "indexer": BASE | {"backends", "indexer"},
+    "indexer": BASE | {"backends", "indexer", "graph.freshness"},
     "graph.question": {"errors"},
     "graph.citation": set[str](),
-    "graph.state": BASE | {"backends", "graph.citation"},
+    "graph.freshness": set[str](),
+    "graph.state": BASE | {"backends", "graph.citation", "graph.freshness"},
     "graph.context": BASE | {"backends.filters"},
     "graph.routing": BASE | STATE,
     "nodes": BASE | STATE | {"backends", "nodes"},
     "graph": BASE | {"backends", "nodes", "graph"},
+    "graph.studio": BASE | {"backends", "graph", "indexer"},  # an entry point
     "api": BASE | {"backends", "nodes", "graph", "indexer", "api"},
     "server": BASE | {"backends", "api"},
 }

@@ -38,7 +38,7 @@ class MemoryStore:
 
     async def upsert(self, points: Sequence[Point]) -> None:
         await self._step()
-        self.points.update({point.id: _timeless(point) for point in points})
+        self.points.update({point.id: point for point in points})
         self.upserted += [point.id for point in points]
         await self._step()
 
@@ -46,6 +46,14 @@ class MemoryStore:
         await self._step()
         for point in ids:
             self.points.pop(point, None)
+        await self._step()
+
+    async def redate(self, ids: Sequence[str], modified_at: float) -> None:
+        await self._step()
+        for point in ids:
+            if held := self.points.get(point):
+                metadata = {**held.metadata, "modified_at": modified_at}
+                self.points[point] = replace(held, metadata=metadata)
         await self._step()
 
     async def vectors(self, ids: Sequence[str]) -> dict[str, tuple[list[float], SparseVector]]:
@@ -100,14 +108,6 @@ class HashEmbeddings:
             raise self.failures.pop(0)
         self.embedded += texts
         return [_vector(text) for text in texts]
-
-
-def _timeless(point: Point) -> Point:
-    """Without the time of the last change: a file touched, or written again as it was, keeps the
-    one it had, and an index made from scratch cannot know it."""
-    assert point.metadata["modified_at"] > 0
-    kept = {key: value for key, value in point.metadata.items() if key != "modified_at"}
-    return replace(point, metadata=kept)
 
 
 def _vector(text: str) -> list[float]:

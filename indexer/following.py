@@ -1,0 +1,329 @@
+"""The index kept in line with watched folders: looks become syncs, and failures become waits."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from errors import PathError, TandemError
+from graph.freshness import Freshness, IndexState
+from indexer.backlog import Backlog, Batch
+from indexer.freshness import Records, in_iso, look_up
+from indexer.manifest import Manifest
+from indexer.patience import Backoff
+from indexer.progress import Progress, SyncReport
+from indexer.watch import Gone, How, Look, Notice, Pace, Watching, watch
+
+log = logging.getLogger(__name__)
+
+_UNREAD = 1_000
+"""Events that a slow reader may fall behind before the oldest are dropped."""
+
+
+class Event(NamedTuple):
+    """Something that those who look on may want to know."""
+
+    name: Literal["watching", "gone", "synced", "paused", "resumed"]
+    data: dict[str, Any]
+
+
+class Sync(Protocol):
+    """Brings the index in line with paths; see ``indexer.sync``."""
+
+    async def __call__(
+        self,
+        paths: Sequence[Path],
+        *,
+        touched: bool,
+        on_progress: Callable[[Progress], None],
+    ) -> SyncReport: ...
+
+
+@dataclass(slots=True)
+class Folder:
+    """A watched folder, as it stands."""
+
+    root: Path
+    how: How = "waiting"
+    warning: str = ""
+    problem: str = ""
+    """Why it cannot be compared; else empty."""
+    compared: bool = False
+    """All of it has been looked at since watching began."""
+    behind_since: float = field(default_factory=time.monotonic)
+    """Where it was not compared or has a problem: since when."""
+    watchers: int = 0
+
+
+class Follower:
+    """Watches folders and has synced what changes in them, one sync at a time.
+
+    ``run`` does the work; ``following`` says which folders. ``apart_from`` is a folder whose
+    changes are our own: the data folder, should it lie in a watched one.
+    """
+
+    def __init__(self, sync: Sync, manifest: Manifest, pace: Pace, *, apart_from: Path) -> None:
+        self._sync = sync
+        self.manifest = manifest
+        self._pace = pace
+        self._apart_from = apart_from.resolve()
+        self._backoff = Backoff()
+        self._folders: dict[Path, Folder] = {}
+        self._tasks: dict[Path, asyncio.Task[None]] = {}
+        self._backlog = Backlog()
+        self._at_work = Batch()
+        self._progress: Progress | None = None
+        self._paused = ""
+        self._readers: list[asyncio.Queue[Event]] = []
+
+    @property
+    def folders(self) -> list[Folder]:
+        """The watched folders."""
+        return list(self._folders.values())
+
+    @property
+    def paused(self) -> str:
+        """Why nothing is synced although something is due; else empty."""
+        return self._paused
+
+    async def run(self) -> None:
+        """Syncs what is due, for ever; to be cancelled."""
+        waits = iter(self._backoff)
+        while True:
+            self._at_work = await self._backlog.take()
+            try:
+                await self._catch_up(self._at_work)
+            except TandemError as exc:
+                self._backlog.put_back(self._at_work)
+                self._at_work = Batch()
+                self._pause(str(exc))
+                await asyncio.sleep(next(waits))
+            else:
+                self._at_work = Batch()
+                self._pause("")
+                waits = iter(self._backoff)
+
+    @contextlib.asynccontextmanager
+    async def following(self, paths: Sequence[Path]) -> AsyncIterator[None]:
+        """Watches these folders, or single files, for as long as the block runs."""
+        roots = await asyncio.to_thread(_outermost, paths)
+        for root in roots:
+            self._begin(root)
+        try:
+            yield
+        finally:
+            for root in roots:
+                await self._end(root)
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator["asyncio.Queue[Event]"]:
+        """What happens from now on; of too much, the newest."""
+        reader: asyncio.Queue[Event] = asyncio.Queue(_UNREAD)
+        self._readers.append(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.remove(reader)
+
+    async def freshness(self) -> Freshness:
+        """How far the index is behind the watched folders, now."""
+        try:
+            records = await look_up(self.manifest, self._folders)
+        except TandemError:  # an answer is worth more than its age
+            records = Records(0, None, [])
+        state, since = self._state()
+        return Freshness(
+            state=state,
+            pending=self._pending(),
+            behind_s=0.0 if since is None else round(time.monotonic() - since, 3),
+            checked_at=records.checked_at,
+            documents=records.documents,
+            reason=self._reason(records),
+        )
+
+    # watching
+
+    def _begin(self, root: Path) -> None:
+        folder = self._folders.setdefault(root, Folder(root))
+        folder.watchers += 1
+        if root not in self._tasks:
+            task = asyncio.create_task(self._attend(folder), name=f"watch {root}")
+            task.add_done_callback(report_bug)
+            self._tasks[root] = task
+
+    async def _end(self, root: Path) -> None:
+        folder = self._folders[root]
+        folder.watchers -= 1
+        if not folder.watchers:
+            del self._folders[root]
+            self._backlog.drop(root)
+            task = self._tasks.pop(root)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _attend(self, folder: Folder) -> None:
+        notices = watch(folder.root, pace=self._pace, stop=asyncio.Event())
+        async with contextlib.aclosing(notices):
+            async for notice in notices:
+                self._note(folder, notice)
+
+    def _note(self, folder: Folder, notice: Notice) -> None:
+        root = folder.root
+        if isinstance(notice, Gone):
+            folder.how = "waiting"
+            folder.compared = False
+            self._blame(folder, notice.reason)
+            self._backlog.drop(root)
+            self._tell(Event("gone", {"root": root.name, "reason": notice.reason}))
+        elif isinstance(notice, Watching):
+            if notice.warning and notice.warning != folder.warning:
+                log.warning("%s", notice.warning)
+            folder.how, folder.warning = notice
+            data = {"root": root.name, "how": notice.how, "warning": notice.warning}
+            self._tell(Event("watching", data))
+        elif look := self._ours(notice):
+            if look.reason in ("begun", "missed") and folder.compared:
+                folder.compared, folder.behind_since = False, time.monotonic()
+            self._backlog.add(root, look)
+
+    def _ours(self, look: Look) -> Look | None:
+        """A look without the paths that are our own; None where nothing is left."""
+        paths = frozenset(p for p in look.paths if not p.is_relative_to(self._apart_from))
+        return look._replace(paths=paths) if paths or look.reason != "touched" else None
+
+    # syncing
+
+    async def _catch_up(self, batch: Batch) -> None:
+        """One sync for all that was touched, and one for all that is compared in full."""
+        complete = batch.complete | {root for root in batch.roots() if self._has_problem(root)}
+        complete &= self._folders.keys()
+        if complete:
+            await self._compare(sorted(complete))
+        rest = {
+            path
+            for root, paths in batch.touched.items()
+            if root in self._folders and root not in complete
+            for path in paths
+        }
+        rest |= (batch.poll & self._folders.keys()) - complete
+        if rest:
+            self._tell_of(await self._run(sorted(rest), touched=True))
+
+    async def _compare(self, roots: list[Path]) -> None:
+        """Compares roots in full; one that is not there keeps no other waiting."""
+        first = not all(self._folders[root].compared for root in roots)
+        try:
+            report = await self._run(roots, touched=False)
+        except PathError as exc:
+            if len(roots) == 1:
+                if folder := self._folders.get(roots[0]):
+                    self._blame(folder, str(exc))
+                return
+            for root in roots:
+                if root in self._folders:
+                    await self._compare([root])
+            return
+        for root in roots:
+            if folder := self._folders.get(root):
+                folder.compared, folder.problem = True, ""
+        self._tell_of(report, always=first)
+
+    async def _run(self, paths: list[Path], *, touched: bool) -> SyncReport:
+        try:
+            return await self._sync(paths, touched=touched, on_progress=self._advance)
+        finally:
+            self._progress = None
+
+    def _advance(self, progress: Progress) -> None:
+        self._progress = progress
+        self._pause(progress.paused)
+
+    # telling
+
+    def _pause(self, reason: str) -> None:
+        if reason == self._paused:
+            return
+        self._paused = reason
+        if reason:
+            log.error("indexing is paused: %s", reason)
+            self._tell(Event("paused", {"reason": reason}))
+        else:
+            log.info("indexing goes on")
+            self._tell(Event("resumed", {}))
+
+    def _blame(self, folder: Folder, problem: str) -> None:
+        if folder.problem != problem:
+            log.error("%s", problem)
+        if not folder.problem and folder.compared:
+            folder.behind_since = time.monotonic()
+        folder.problem = problem
+
+    def _tell_of(self, report: SyncReport, *, always: bool = False) -> None:
+        if report.changes or always:
+            log.info("%s", report.summary())
+            self._tell(Event("synced", asdict(report)))
+
+    def _tell(self, event: Event) -> None:
+        for reader in self._readers:
+            if reader.full():
+                reader.get_nowait()
+            reader.put_nowait(event)
+
+    # freshness
+
+    def _has_problem(self, root: Path) -> bool:
+        folder = self._folders.get(root)
+        return folder is not None and bool(folder.problem)
+
+    def _pending(self) -> int:
+        progress, at_work = self._progress, self._at_work.pending()
+        if progress is not None and progress.files_total is not None:
+            at_work = progress.files_total - progress.files_done
+        return self._backlog.batch.pending() + at_work
+
+    def _state(self) -> tuple[IndexState, float | None]:
+        """The state, and since when something is known not to be in the index."""
+        folders = self._folders.values()
+        since = [self._backlog.batch.since, self._at_work.since]
+        since += [f.behind_since for f in folders if f.problem or not f.compared]
+        known = [when for when in since if when is not None]
+        if self._pending() and not known:  # found by a look that was merely due
+            known = [time.monotonic()]
+        if self._paused or any(folder.problem for folder in folders):
+            return "paused", min(known, default=None)
+        return ("catching_up" if known else "current"), min(known, default=None)
+
+    def _reason(self, records: Records) -> str:
+        problems = [folder.problem for folder in self._folders.values() if folder.problem]
+        reasons = [reason for reason in [self._paused, *problems] if reason]
+        if records.unwatched:
+            reasons.append(f"Indexed and not watched: {', '.join(records.unwatched)}.")
+        return " ".join(reasons)
+
+
+def folder_status(folder: Folder, checked: float | None) -> dict[str, Any]:
+    """A watched folder as clients see it: not where it lies on this machine."""
+    return {
+        "root": folder.root.name,
+        "mode": folder.how,
+        "checked_at": in_iso(checked),
+        "problem": folder.problem,
+        "warning": folder.warning,
+    }
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """The paths made absolute, links followed, without those inside of others."""
+    real = {path.expanduser().resolve() for path in paths}
+    return sorted(path for path in real if real.isdisjoint(path.parents))
+
+
+def report_bug(task: "asyncio.Task[None]") -> None:
+    """Says so when a task that should run for ever has broken; for ``add_done_callback``."""
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        log.critical("%s ended, which it should not: restart Tandem", task.get_name(), exc_info=exc)
