@@ -17,6 +17,7 @@ from graph.citation import Citation, place
 from graph.events import run_events
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
+from graph.verdict import Verdict
 
 
 class Question(BaseModel):
@@ -38,6 +39,7 @@ class Answer(BaseModel):
     question: str
     answer: str
     citations: list[Citation]
+    verdicts: list[Verdict]
     documents: list[Passage]
     status: Status
     reader: str

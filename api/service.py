@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backends.checkpoints import Threads, open_threads
 from backends.connections import Backends, connect
 from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
+from graph.events import Event, run_events
 from indexer.manifest import Manifest
 from indexer.sync import Progress, SyncReport, sync
 from settings import Settings
@@ -80,9 +82,28 @@ class Service:
     settings: Settings
     backends: Backends
     graph: RagGraph
+    threads: Threads
     indexing: Indexing
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
+
+    async def answer(
+        self, question: object, context: RagContext, thread: str | None = None
+    ) -> AsyncGenerator[Event]:
+        """The events of a run; on a thread it is a turn of a conversation, after those before it.
+
+        Raises:
+            TandemError: the question cannot be taken, or a backend it needs does not answer.
+        """
+        if thread is None:
+            events = run_events(self.graph, question, context)
+        else:
+            remembering = self.graph.copy({"checkpointer": self.threads.checkpointer})
+            events = run_events(remembering, question, context, thread=thread)
+        turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
+        async with turn, contextlib.aclosing(events):
+            async for event in events:
+                yield event
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
@@ -102,10 +123,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
+        threads = await stack.enter_async_context(open_threads(settings.data_dir))
         yield Service(
             settings=settings,
             backends=backends,
             graph=build_graph(backends),
+            threads=threads,
             indexing=Indexing(backends, manifest),
             token=secrets.token_urlsafe(32),
         )

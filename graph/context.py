@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from graph.verdict import Verification
 from settings import Settings
 
 
@@ -21,6 +22,12 @@ class RagContext(BaseModel):
         None, gt=0, description="Seconds after which no further search is begun; empty: none."
     )
 
+    verification: Verification = Field(
+        "annotate",
+        description="Check each sentence of the answer against what it cites: not at all, to tell, "
+        "or to strike what is not supported.",
+    )
+
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The knobs as the settings have them."""
@@ -28,6 +35,7 @@ class RagContext(BaseModel):
             top_k=settings.top_k,
             max_rewrites=settings.max_rewrites,
             deadline_s=settings.deadline_s,
+            verification=settings.verification,
         )
 
 

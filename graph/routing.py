@@ -9,6 +9,11 @@ from graph.context import RagContext
 from graph.state import RagState
 
 
+def route_at_start(state: RagState) -> Literal["retrieve", "rewrite_query"]:
+    """Search at once; a question that follows others is first made to stand alone."""
+    return "rewrite_query" if state.get("conversation") else "retrieve"
+
+
 def route_after_grading(
     state: RagState, runtime: Runtime[RagContext], *, clock: Callable[[], float]
 ) -> Literal["generate", "rewrite_query"]:

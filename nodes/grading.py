@@ -29,17 +29,18 @@ async def grade_relevance(
     new = [passage for passage in state["candidates"] if passage["id"] not in grades]
     if new:
         try:
-            found = await (fallback if down else reader).grade(state["question"], new)
+            found = await (fallback if down else reader).grade(state["asked"], new)
         except LanguageModelUnavailable as exc:
             down = True
             degraded.append(str(exc))
-            found = await fallback.grade(state["question"], new)
+            found = await fallback.grade(state["asked"], new)
         grades.update(zip((passage["id"] for passage in new), found, strict=True))
     documents = relevant(state["candidates"], grades, threshold)
     get_stream_writer()({"step": "grade_relevance", "graded": len(new), "relevant": len(documents)})
     return {
         "documents": documents,
         "grades": grades,
+        "in_vain": not documents,
         "degraded": degraded,
         "language_model_down": down,
     }

@@ -1,6 +1,5 @@
 """``retrieve``: one search, dense and by keywords at once."""
 
-import time
 from typing import Any, Literal, Protocol
 
 from langchain_core.callbacks import (
@@ -19,6 +18,7 @@ from errors import EmbeddingsUnavailable
 from graph.context import RagContext
 from graph.question import check_question
 from graph.state import RagState
+from nodes.beginning import beginning
 
 Mode = Literal["hybrid", "dense", "sparse"]
 
@@ -64,7 +64,7 @@ async def retrieve(
     question = check_question(state.get("question"))
     rewritten = state.get("query")
     query = rewritten or question
-    begun = {} if rewritten else _beginning(runtime.context)
+    begun = {} if rewritten else beginning(runtime.context, question)
     run = {**state, **begun}
     degraded = list(run["degraded"])
     k = runtime.context.top_k
@@ -81,21 +81,6 @@ async def retrieve(
         "queries": [*run["queries"], query],
         "degraded": degraded,
     }
-
-
-def _beginning(context: RagContext) -> dict[str, Any]:
-    """What a run starts with, whatever an earlier run on its thread has left."""
-    return {
-        "queries": [],
-        "grades": {},
-        "degraded": [],
-        "language_model_down": False,
-        "deadline": _deadline(context),
-    }
-
-
-def _deadline(context: RagContext) -> float | None:
-    return None if context.deadline_s is None else time.monotonic() + context.deadline_s
 
 
 def as_passage(document: Document) -> Passage:

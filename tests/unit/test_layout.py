@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BASE = {"errors", "settings"}
-STATE = {"graph.state", "graph.context", "graph.question", "graph.citation"}
+STATE = {"graph.state", "graph.context", "graph.question", "graph.citation", "graph.verdict"}
 MAY_IMPORT = {
     "errors": set[str](),
     "settings": {"errors"},
@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "indexer": BASE | {"backends", "indexer"},
     "graph.question": {"errors"},
     "graph.citation": set[str](),
-    "graph.state": BASE | {"backends", "graph.citation"},
-    "graph.context": BASE,
+    "graph.verdict": set[str](),
+    "graph.state": BASE | {"backends", "graph.citation", "graph.verdict"},
+    "graph.context": BASE | {"graph.verdict"},
     "graph.routing": BASE | STATE,
     "nodes": BASE | STATE | {"backends", "nodes"},
     "graph": BASE | {"backends", "nodes", "graph"},

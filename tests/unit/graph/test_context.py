@@ -9,7 +9,9 @@ from settings import Settings
 
 def test_what_a_client_leaves_out_is_as_configured() -> None:
     schema = context_schema(Settings(_env_file=None, top_k=3, max_rewrites=0, deadline_s=9.5))
-    assert schema().model_dump() == {"top_k": 3, "max_rewrites": 0, "deadline_s": 9.5}
+    assert schema().model_dump() == {
+        "top_k": 3, "max_rewrites": 0, "deadline_s": 9.5, "verification": "annotate",
+    }  # fmt: skip
     assert schema(top_k=4).max_rewrites == 0
     assert schema.model_json_schema()["properties"]["top_k"]["default"] == 3
     assert RagContext().top_k == 6
