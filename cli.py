@@ -199,9 +199,9 @@ async def _turn(
     if thread is None:
         yield graph
         return
-    from backends.checkpoints import open_threads
+    from backends.conversations.threads import open_threads
 
-    async with open_threads(settings.data_dir) as threads, threads.turn(thread):
+    async with open_threads(settings) as threads, threads.turn(thread):
         yield graph.copy({"checkpointer": threads.checkpointer})
 
 

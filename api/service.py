@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backends.checkpoints import Threads, open_threads
 from backends.connections import Backends, connect
+from backends.conversations.threads import Threads, open_threads
 from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
@@ -123,7 +123,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
-        threads = await stack.enter_async_context(open_threads(settings.data_dir))
+        threads = await stack.enter_async_context(open_threads(settings))
         yield Service(
             settings=settings,
             backends=backends,

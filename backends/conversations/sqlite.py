@@ -1,8 +1,4 @@
-"""Where conversations are kept: each thread's last state, in SQLite in the data folder.
-
-Only the last state of a thread is of use, so those before it are pruned; and the threads that
-nobody has used for longest are forgotten when there are too many.
-"""
+"""Conversations in SQLite, in the data folder: for one process at a time."""
 
 import asyncio
 import contextlib
@@ -14,15 +10,13 @@ from weakref import WeakValueDictionary
 
 import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from backends.conversations.threads import MAX_THREADS, plain_values
 from errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
-MAX_THREADS = 1_000
-"""Threads that are kept; the state of one takes some ten kilobytes."""
 _FILE = "threads.sqlite3"
 _BUSY_TIMEOUT_S = 10.0
 
@@ -39,8 +33,8 @@ _LONGEST_UNUSED = (
 )
 
 
-class Threads:
-    """The conversations of one data folder. Runs of one thread take turns."""
+class SqliteThreads:
+    """``Threads`` of one data folder."""
 
     def __init__(self, saver: AsyncSqliteSaver, path: Path, max_threads: int) -> None:
         self._saver = saver
@@ -83,7 +77,9 @@ class Threads:
 
 
 @contextlib.asynccontextmanager
-async def open_threads(data_dir: Path, *, max_threads: int = MAX_THREADS) -> AsyncIterator[Threads]:
+async def open_sqlite_threads(
+    data_dir: Path, *, max_threads: int = MAX_THREADS
+) -> AsyncIterator[SqliteThreads]:
     """The conversations in ``DATA_DIR/threads.sqlite3``; a damaged file is set aside.
 
     Raises:
@@ -91,7 +87,7 @@ async def open_threads(data_dir: Path, *, max_threads: int = MAX_THREADS) -> Asy
     """
     path = data_dir / _FILE
     async with contextlib.AsyncExitStack() as stack:
-        with _translated(path):
+        with _translated(path, OSError):
             await asyncio.to_thread(data_dir.mkdir, parents=True, exist_ok=True)
             try:
                 saver = await _open(path, stack)
@@ -102,7 +98,7 @@ async def open_threads(data_dir: Path, *, max_threads: int = MAX_THREADS) -> Asy
                 await asyncio.to_thread(path.replace, aside)
                 logger.warning("Conversations were lost: %s is damaged, now %s.", path, aside.name)
                 saver = await _open(path, stack)
-        yield Threads(saver, path, max_threads)
+        yield SqliteThreads(saver, path, max_threads)
 
 
 async def _open(path: Path, stack: contextlib.AsyncExitStack) -> AsyncSqliteSaver:
@@ -110,19 +106,17 @@ async def _open(path: Path, stack: contextlib.AsyncExitStack) -> AsyncSqliteSave
         connection = await opened.enter_async_context(
             aiosqlite.connect(path, timeout=_BUSY_TIMEOUT_S)
         )
-        # Plain values alone: nothing in the file may name a class that is to be made.
-        serde = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
-        saver = AsyncSqliteSaver(connection, serde=serde)
+        saver = AsyncSqliteSaver(connection, serde=plain_values())
         await saver.setup()
         stack.push_async_exit(opened.pop_all().__aexit__)
     return saver
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, also: type[Exception] = sqlite3.Error) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError) as exc:
+    except (sqlite3.Error, also) as exc:
         raise UnavailableError(
             f"The conversations in {path} cannot be read or written: {exc}. Check free space and "
             "rights, or ask without a thread."
