@@ -160,13 +160,9 @@ async def test_a_run_that_is_cancelled_gives_its_thread_back(opened: Opened) -> 
 async def test_two_workers_on_one_database_take_turns(postgres: str) -> None:
     async with open_postgres_threads(postgres) as one, open_postgres_threads(postgres) as two:
         await one.forget("shared")
-        await asyncio.gather(
-            *(
-                ask(worker, f"How fast is bee {n}?", "shared")
-                for n in range(5)
-                for worker in (one, two)
-            )
-        )
+        workers = (one, two) * 5
+        runs = [ask(w, f"How fast is bee {n}?", "shared") for n, w in enumerate(workers)]
+        await asyncio.gather(*runs)
         assert len(await ask(one, "How fast is the last bee?", "shared")) == 11
 
 
