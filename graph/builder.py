@@ -1,6 +1,5 @@
 """The graph, bound to its backends. Reads like the picture in the README."""
 
-import time
 from functools import partial
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -60,7 +59,7 @@ def build_graph(
     builder.add_edge("retrieve", "grade_relevance")
     builder.add_conditional_edges(
         "grade_relevance",
-        partial(route_after_grading, clock=time.monotonic),
+        route_after_grading,
         ["generate", "rewrite_query"],
     )
     builder.add_conditional_edges("rewrite_query", route_after_rewriting, ["retrieve", "generate"])

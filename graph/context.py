@@ -19,7 +19,7 @@ class RagContext(BaseModel):
         2, ge=0, le=5, description="How often the question may be rewritten and searched again."
     )
     deadline_s: float | None = Field(
-        None, gt=0, description="Seconds after which no further search is begun; empty: none."
+        None, gt=0, description="Seconds that the answer may take; empty: no limit."
     )
 
     verification: Verification = Field(

@@ -1,26 +1,30 @@
 """``generate``: the answer, streamed, with its citations, its verdicts and its status."""
 
-import time
+import asyncio
 from typing import Any, NamedTuple
 
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
-from backends.reader import Passage, Reader, Turn
+from backends.reader import Reader, Turn
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
+from graph.deadline import seconds_left
 from graph.state import RagState, Status
 from graph.verdict import Verdict
 from nodes.citations import cite
 from nodes.claims import Claim, without
 from nodes.conversation import continued
-from nodes.verification import Verification, verifying
+from nodes.verification import WAIT_S, Verification, verifying
 
 NOT_FOUND = "The indexed documents do not answer this question."
 EXTRACTIVE = "Extracts: these sentences are quoted from the documents, not written by a model."
 NOTHING_INDEXED = "Nothing is indexed yet: run `tandem index PATH`."
 UNCITED = "The model cited no passage: check this answer against the documents."
+CUT = "The answer was cut off at the deadline."
 NOT_VERIFIED = "Not checked against the documents: the deadline was near."
+_LEAST_S = 1.0
+"""For an answer, however late it is begun: something is better than nothing."""
 
 
 class _Written(NamedTuple):
@@ -40,10 +44,10 @@ async def generate(
     degraded = list(state.get("degraded", []))
     if state.get("language_model_down", False):
         reader = fallback
-    mode = "off" if _is_late(state) else runtime.context.verification
-    written = await _write(
-        state["asked"], documents, degraded, (reader, fallback), verify=mode != "off"
-    )
+    mode = "off" if seconds_left(state) == 0 else runtime.context.verification
+    async with verifying(state["asked"], documents, get_stream_writer()) as verification:
+        watching = None if mode == "off" else verification
+        written = await _write(state, degraded, (reader, fallback), watching)
     struck = [claim for claim, verdict in written.checked if verdict["supported"] is False]
     kept = without(written.text, struck) if mode == "enforce" else written.text
     answer, citations = cite(kept, documents)
@@ -71,52 +75,48 @@ async def generate(
 
 
 async def _write(
-    question: str,
-    documents: list[Passage],
+    state: RagState,
     degraded: list[str],
     readers: tuple[Reader, Reader],
-    *,
-    verify: bool,
+    verification: Verification | None,
 ) -> _Written:
     """The answer of the first reader, or of the second where the first does not begin one.
 
-    What arrived before a failure is kept; the reason is added to ``degraded``.
+    What arrived before a failure or the deadline is kept; the reason is added to ``degraded``.
     """
     pieces: list[str] = []
     reader, fallback = readers
-    async with verifying(question, documents, get_stream_writer()) as verification:
-        watching = verification if verify else None
-        try:
-            await _collect(reader, question, documents, pieces, watching)
-        except LanguageModelUnavailable as exc:
-            degraded.append(str(exc))
-            if not pieces:
-                reader = fallback
-                await _collect(reader, question, documents, pieces, watching)
-        checked = await verification.finish(reader) if watching else []
+    failure = ""
+    left = seconds_left(state)
+    try:
+        async with asyncio.timeout(None if left is None else max(left, _LEAST_S)):
+            await _collect(reader, state, pieces, verification)
+    except TimeoutError:
+        failure = CUT
+    except LanguageModelUnavailable as exc:
+        failure = str(exc)
+    if failure:
+        degraded.append(failure)
+        if not pieces:
+            reader = fallback
+            await _collect(reader, state, pieces, verification)
+    checked = []
+    if verification is not None:
+        left = seconds_left(state)
+        checked = await verification.finish(reader, WAIT_S if left is None else min(WAIT_S, left))
     return _Written("".join(pieces), checked, reader)
 
 
 async def _collect(
-    reader: Reader,
-    question: str,
-    documents: list[Passage],
-    pieces: list[str],
-    verification: Verification | None,
+    reader: Reader, state: RagState, pieces: list[str], verification: Verification | None
 ) -> None:
     """The answer's pieces into ``pieces``, so that those before a failure are kept."""
-    if not documents:
+    if not state["documents"]:
         return
-    async for piece in reader.answer(question, documents):
+    async for piece in reader.answer(state["asked"], state["documents"]):
         pieces.append(piece)
         if verification is not None:
             verification.feed(piece, reader)
-
-
-def _is_late(state: RagState) -> bool:
-    """Whether the deadline has passed: then nothing is done that an answer can do without."""
-    deadline = state.get("deadline")
-    return deadline is not None and time.monotonic() >= deadline
 
 
 def _notices(answer: str, cited: bool, *, extractive: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """Whole runs of the graph, with a scripted reader and store."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,7 +24,8 @@ from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import Event, run_events
 from graph.state import RagOutput
-from nodes.generation import EXTRACTIVE, NOT_FOUND, UNCITED
+from nodes.generation import CUT, EXTRACTIVE, NOT_FOUND, UNCITED
+from nodes.grading import NOT_GRADED
 from settings import Settings
 from tests.fakes import ScriptedReader, WordEmbeddings, as_document, passage
 
@@ -288,6 +290,57 @@ async def test_each_run_on_a_thread_begins_anew(monkeypatch: pytest.MonkeyPatch)
     output = await ask("How strong are ants?")
     assert output["queries"] == ["How strong are ants?"]
     assert output["status"] == "answered"
+
+
+class SlowReader(ScriptedReader):
+    """Takes its time for what it is told to."""
+
+    def __init__(self, *slow: str, **script: Any) -> None:
+        super().__init__(**script)
+        self.slow = slow
+
+    async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
+        if "grade" in self.slow:
+            await asyncio.Event().wait()
+        return await super().grade(question, passages)
+
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        async for piece in super().answer(question, passages):
+            yield piece
+            if "answer" in self.slow:
+                await asyncio.Event().wait()
+
+
+async def test_a_grading_that_takes_too_long_is_done_without_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = SlowReader("grade", pieces=["25 km/h [1]."])
+    graph = rag(monkeypatch, ScriptedStore([BEES, ANTS]), reader)
+    output = await run(graph, deadline_s=0.2)
+    assert output["answer"] == "25 km/h [1]."
+    assert [document["relevance"] for document in output["documents"]] == [None, None]
+    assert NOT_GRADED in output["notice"]
+    assert output["status"] == "degraded"
+
+
+async def test_an_answer_is_cut_off_at_the_deadline_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nodes.generation._LEAST_S", 0.05)
+    reader = SlowReader("answer", grades={BEES["text"]: 1.0}, pieces=["25 km/h [1].", " And"])
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    output = await run(graph, deadline_s=0.2)
+    assert output["answer"] == "25 km/h [1]."
+    assert CUT in output["notice"]
+    assert output["status"] == "degraded"
+
+
+async def test_a_model_that_finds_nothing_is_believed_though_the_search_was_degraded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([BEES], errors={"hybrid": EmbeddingsUnavailable("Ollama is down.")})
+    output = await run(rag(monkeypatch, store, ScriptedReader({BEES["text"]: 1.0})))
+    assert (output["status"], output["reader"]) == ("not_found", "scripted")
 
 
 async def test_a_follow_up_is_made_to_stand_alone_and_searched_as_that(
