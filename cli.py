@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from startup import interruptible, lean_imports
 
 if TYPE_CHECKING:
     from backends.running_server import RunningServer
+    from graph.builder import RagGraph
     from settings import Settings
     from terminal import SyncDisplay
 
@@ -108,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", help="answer a question from the indexed documents")
     ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument(
+        "--thread", metavar="NAME", help="continue a conversation, in which it may refer back"
+    )
     ask.add_argument("--json", action="store_true", help="print the whole result as JSON")
     ask.set_defaults(command=_ask)
 
@@ -142,11 +146,12 @@ async def _serve(options: argparse.Namespace, settings: "Settings") -> int:
 
 
 async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
-    from graph.question import check_question
+    from graph.question import check_question, check_thread
 
     question = check_question(options.question)
     server = _server(settings)
-    events = server.ask(question) if server else _ask_here(settings, question)
+    thread = options.thread and check_thread(options.thread)
+    events = server.ask(question, thread) if server else _ask_here(settings, question, thread)
     output: dict[str, Any] = {}
     streamed = False
     async with contextlib.aclosing(events):
@@ -164,7 +169,9 @@ async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
     return 1 if output["status"] == "not_found" else 0
 
 
-async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple[str, Any]]:
+async def _ask_here(
+    settings: "Settings", question: str, thread: str | None
+) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with interruptible(), lean_imports():
         from backends.embeddings import create_embeddings
@@ -180,6 +187,7 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
         from graph.events import run_events
         from indexer.freshness import unwatched_freshness
         from indexer.manifest import Manifest
+        from indexer.replacing import hide_unsettled
 
         backends = connect(settings, embeddings)
         manifest = Manifest(settings.data_dir)
@@ -187,13 +195,30 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
     tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
     try:
         await backends.store.open()
-        async for event in run_events(graph, question, RagContext.of(settings)):
-            yield event["event"], event["data"]
+        await hide_unsettled(manifest, backends.store.visibility)
+        async with _turn(settings, graph, thread) as graph:
+            events = run_events(graph, question, RagContext.of(settings), thread=thread)
+            async for event in events:
+                yield event["event"], event["data"]
     finally:
         if tracing is not None:
             await tracing.aclose()
         await manifest.aclose()
         await backends.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _turn(
+    settings: "Settings", graph: "RagGraph", thread: str | None
+) -> AsyncIterator["RagGraph"]:
+    """The graph with a conversation's memory, where there is one to continue."""
+    if thread is None:
+        yield graph
+        return
+    from backends.conversations.threads import open_threads
+
+    async with open_threads(settings) as threads, threads.turn(thread):
+        yield graph.copy({"checkpointer": threads.checkpointer})
 
 
 def _listens(endpoint: str) -> bool:

@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     top_k: int = Field(6, ge=1, le=50)
     max_rewrites: int = Field(2, ge=0, le=5)
     deadline_s: float | None = Field(None, gt=0)
+    threads_url: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
+    verification: Literal["off", "annotate", "enforce"] = "annotate"
     max_file_bytes: int = Field(50_000_000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

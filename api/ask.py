@@ -15,8 +15,8 @@ from api.service import Service
 from backends.filters import SearchFilters
 from errors import TandemError
 from graph.context import RagContext
-from graph.events import Event, run_events
-from graph.question import MAX_QUESTION_CHARS, check_question
+from graph.events import Event
+from graph.question import MAX_QUESTION_CHARS, THREAD, check_question
 
 _QUEUE = 256
 """Events a slow reader may fall behind before the run waits for it."""
@@ -38,6 +38,12 @@ class AskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=4 * MAX_QUESTION_CHARS)
+    thread_id: str | None = Field(
+        None,
+        pattern=f"^{THREAD}$",
+        description="A conversation of the client's own naming: the question may refer to the "
+        "ones before it.",
+    )
     stream: bool = True
     options: AskOptions = AskOptions()
     filters: SearchFilters | None = None
@@ -57,9 +63,9 @@ def ask_router(service: Service) -> APIRouter:
         question = check_question(request.question)
         context = _context(service, request)
         if request.stream:
-            events = _sent(service, question, context)
+            events = _sent(service, question, context, request.thread_id)
             return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"}, ping=15)
-        async for event in run_events(service.graph, question, context):
+        async for event in service.answer(question, context, request.thread_id):
             if event["event"] == "done":
                 return JSONResponse(event["data"])
         raise RuntimeError("a run ended without done")
@@ -75,7 +81,7 @@ def _context(service: Service, request: AskRequest) -> RagContext:
 
 
 async def _sent(
-    service: Service, question: str, context: RagContext
+    service: Service, question: str, context: RagContext, thread: str | None
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of a run as they are sent; an error on the way becomes the last event.
 
@@ -86,7 +92,7 @@ async def _sent(
 
     async def run() -> None:
         try:
-            async for event in run_events(service.graph, question, context):
+            async for event in service.answer(question, context, thread):
                 await queue.put(event)
         except TandemError as exc:
             await queue.put(exc)

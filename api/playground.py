@@ -18,6 +18,7 @@ from graph.events import run_events
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
+from graph.verdict import Verdict
 
 
 class Question(BaseModel):
@@ -39,6 +40,7 @@ class Answer(BaseModel):
     question: str
     answer: str
     citations: list[Citation]
+    verdicts: list[Verdict]
     documents: list[Passage]
     status: Status
     reader: str

@@ -11,8 +11,11 @@ from typing import Any
 
 from api.indexing import Indexing
 from backends.connections import Backends, connect
+from backends.conversations.threads import Threads, open_threads
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
+from graph.events import Event as RunEvent
+from graph.events import run_events
 from graph.freshness import Freshness
 from indexer.following import Event, Follower, report_bug
 from indexer.freshness import unwatched_freshness
@@ -29,12 +32,31 @@ class Service:
     settings: Settings
     backends: Backends
     graph: RagGraph
+    threads: Threads
     indexing: Indexing
     follower: Follower
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service is about to end: streams without an end of their own end then."""
+
+    async def answer(
+        self, question: object, context: RagContext, thread: str | None = None
+    ) -> AsyncGenerator[RunEvent]:
+        """The events of a run; on a thread it is a turn of a conversation, after those before it.
+
+        Raises:
+            TandemError: the question cannot be taken, or a backend it needs does not answer.
+        """
+        if thread is None:
+            events = run_events(self.graph, question, context)
+        else:
+            remembering = self.graph.copy({"checkpointer": self.threads.checkpointer})
+            events = run_events(remembering, question, context, thread=thread)
+        turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
+        async with turn, contextlib.aclosing(events):
+            async for event in events:
+                yield event
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
@@ -82,10 +104,12 @@ async def open_service(settings: Settings, *, for_questions: bool = True) -> Asy
             pace(settings.watch),
             apart_from=settings.data_dir,
         )
+        threads = await stack.enter_async_context(open_threads(settings))
         yield Service(
             settings=settings,
             backends=backends,
             graph=build_graph(backends, partial(freshness, follower)),
+            threads=threads,
             indexing=indexing,
             follower=follower,
             token=secrets.token_urlsafe(32),

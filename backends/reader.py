@@ -35,8 +35,16 @@ class Passage(TypedDict):
     """The grade: a probability, or None where it is not (yet) known."""
 
 
+class Turn(TypedDict):
+    """An earlier question of a conversation, and its answer."""
+
+    question: str
+    """As it stands alone."""
+    answer: str
+
+
 class Reader(Protocol):
-    """Grades, rewrites and answers. Passages are cited by their number, from 1."""
+    """Grades, rewrites, answers and verifies. Passages are cited by their number, from 1."""
 
     @property
     def name(self) -> str:
@@ -51,12 +59,32 @@ class Reader(Protocol):
         """
         ...
 
+    async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
+        """A follow-up question as it would be asked without the conversation before it.
+
+        Raises:
+            UnavailableError: the model behind the reader does not answer.
+        """
+        ...
+
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
     ) -> str | None:
         """Another search query for the question, or None where there is nothing new to try.
 
         ``tried`` are the queries already used; ``passages`` what they found in vain.
+        """
+        ...
+
+    async def verify(
+        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
+    ) -> float | None:
+        """The probability that a claim of the answer stands in the passages of these numbers.
+
+        ``passages`` are those that the answer was made from; None where the reply is unreadable.
+
+        Raises:
+            UnavailableError: the model behind the reader does not answer.
         """
         ...
 

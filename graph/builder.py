@@ -1,8 +1,8 @@
 """The graph, bound to its backends. Reads like the picture in the README."""
 
-import time
 from functools import partial
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
@@ -10,7 +10,7 @@ from backends.connections import Backends
 from backends.reader import Reader
 from graph.context import RagContext, context_schema
 from graph.freshness import Freshen, unknown_freshness
-from graph.routing import route_after_grading, route_after_rewriting
+from graph.routing import route_after_grading, route_after_rewriting, route_at_start
 from graph.state import RagInput, RagOutput, RagState
 from nodes.generation import generate
 from nodes.grading import grade_relevance
@@ -25,11 +25,17 @@ RagGraph = CompiledStateGraph[RagState, RagContext, RagInput, RagOutput]
 RECURSION_LIMIT = 25
 
 
-def build_graph(backends: Backends, freshness: Freshen = unknown_freshness) -> RagGraph:
+def build_graph(
+    backends: Backends,
+    freshness: Freshen = unknown_freshness,
+    *,
+    checkpointer: BaseCheckpointSaver[str] | None = None,
+) -> RagGraph:
     """The state graph that answers every question, wherever it was asked.
 
-    Run it with a ``RagContext``; ``RunResult`` is described by ``RagOutput``. ``freshness`` tells
-    how far the index is behind the disk.
+    Run it with a ``RagContext``; what it returns is described by ``RagOutput``. ``freshness`` tells
+    how far the index is behind the disk. With a ``checkpointer``, the runs of one ``thread_id`` are
+    a conversation: take them in turn.
     """
     fallback = backends.extractive
     reader = language_model_reader(backends) or fallback
@@ -54,16 +60,18 @@ def build_graph(backends: Backends, freshness: Freshen = unknown_freshness) -> R
     builder.add_node("rewrite_query", partial(rewrite_query, reader=reader, fallback=fallback))
     builder.add_node("generate", partial(generate, reader=reader, fallback=fallback))
 
-    builder.add_edge(START, "retrieve")
+    builder.add_conditional_edges(START, route_at_start, ["retrieve", "rewrite_query"])
     builder.add_edge("retrieve", "grade_relevance")
     builder.add_conditional_edges(
         "grade_relevance",
-        partial(route_after_grading, clock=time.monotonic),
+        route_after_grading,
         ["generate", "rewrite_query"],
     )
     builder.add_conditional_edges("rewrite_query", route_after_rewriting, ["retrieve", "generate"])
     builder.add_edge("generate", END)
-    return builder.compile(name="rag").with_config({"recursion_limit": RECURSION_LIMIT})
+    return builder.compile(name="rag", checkpointer=checkpointer).with_config(
+        {"recursion_limit": RECURSION_LIMIT}
+    )
 
 
 def language_model_reader(backends: Backends) -> Reader | None:

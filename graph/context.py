@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from backends.filters import SearchFilters
+from graph.verdict import Verification
 from settings import Settings
 
 
@@ -19,7 +20,13 @@ class RagContext(BaseModel):
         2, ge=0, le=5, description="How often the question may be rewritten and searched again."
     )
     deadline_s: float | None = Field(
-        None, gt=0, description="Seconds after which no further search is begun; empty: none."
+        None, gt=0, description="Seconds that the answer may take; empty: no limit."
+    )
+
+    verification: Verification = Field(
+        "annotate",
+        description="Check each sentence of the answer against what it cites: not at all, to tell, "
+        "or to strike what is not supported.",
     )
     filters: SearchFilters | None = Field(
         None, description="Which documents are searched; empty: all."
@@ -32,6 +39,7 @@ class RagContext(BaseModel):
             top_k=settings.top_k,
             max_rewrites=settings.max_rewrites,
             deadline_s=settings.deadline_s,
+            verification=settings.verification,
         )
 
 

@@ -1,9 +1,27 @@
 """What counts as a question. Light to import: every entry point checks before it opens anything."""
 
+import re
+
 from errors import QuestionError
 
+THREAD = r"[A-Za-z0-9_.-]{1,100}"
+"""What names a conversation."""
 MAX_QUESTION_CHARS = 8_000
 """Far above a question, far below what would strain a model's context."""
+
+
+def check_thread(thread: str) -> str:
+    """The name of a conversation.
+
+    Raises:
+        QuestionError: it is no name.
+    """
+    if not re.fullmatch(THREAD, thread):
+        raise QuestionError(
+            f"{thread[:100]!r} cannot name a conversation: use up to 100 letters, digits, dots, "
+            "dashes and underscores."
+        )
+    return thread
 
 
 def check_question(question: object) -> str:

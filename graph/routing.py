@@ -1,25 +1,27 @@
 """Where a run goes next: pure functions of the state and the knobs."""
 
-from collections.abc import Callable
 from typing import Literal
 
 from langgraph.runtime import Runtime
 
 from graph.context import RagContext
+from graph.deadline import seconds_to_search
 from graph.state import RagState
 
 
+def route_at_start(state: RagState) -> Literal["retrieve", "rewrite_query"]:
+    """Search at once; a question that follows others is first made to stand alone."""
+    return "rewrite_query" if state.get("conversation") else "retrieve"
+
+
 def route_after_grading(
-    state: RagState, runtime: Runtime[RagContext], *, clock: Callable[[], float]
+    state: RagState, runtime: Runtime[RagContext]
 ) -> Literal["generate", "rewrite_query"]:
     """Answer once something relevant was found; search again while that is allowed."""
     rewrites = len(state["queries"]) - 1
-    deadline = state.get("deadline")
     if state["documents"] or rewrites >= runtime.context.max_rewrites:
         return "generate"
-    if deadline is not None and clock() >= deadline:
-        return "generate"
-    return "rewrite_query"
+    return "generate" if seconds_to_search(state, runtime.context) == 0 else "rewrite_query"
 
 
 def route_after_rewriting(state: RagState) -> Literal["retrieve", "generate"]:

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
-from backends.reader import Passage
+from backends.reader import Passage, Turn
 from graph.citation import Citation
 from graph.freshness import Freshness
+from graph.verdict import Verdict
 
 Status = Literal["answered", "not_found", "degraded"]
 
@@ -24,6 +25,8 @@ class RagOutput(TypedDict):
     question: str
     answer: str
     citations: list[Citation]
+    verdicts: list[Verdict]
+    """Each sentence of the answer, checked against what it cites; empty where that is off."""
     documents: list[Passage]
     """The passages that the answer was made from, best first."""
     status: Status
@@ -38,13 +41,20 @@ class RagOutput(TypedDict):
 
 
 class RagState(RagOutput):
-    """What the nodes share. On a thread it outlives the run, so ``retrieve`` begins it anew."""
+    """What the nodes share. On a thread it outlives the run, so each run begins it anew."""
 
     query: Annotated[str, EphemeralValue]
     """The search to make next; empty when there is none left to try.
 
     Only the step after the rewriting sees it, so that no run searches for an earlier run's query.
     """
+    in_vain: Annotated[bool, EphemeralValue]
+    """What was found does not help. Only the step after the grading sees it: a rewriting without
+    it begins a run, and makes its question stand alone."""
+    asked: str
+    """The question as it stands alone, without the conversation: it is searched and answered."""
+    conversation: list[Turn]
+    """The earlier questions and answers of this thread, the latest last; bounded."""
     candidates: list[Passage]
     """What the last search found."""
     grades: dict[str, float | None]

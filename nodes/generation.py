@@ -1,20 +1,39 @@
-"""``generate``: the answer, streamed, with its citations and its status."""
+"""``generate``: the answer, streamed, with its citations, its verdicts and its status."""
 
-from typing import Any
+import asyncio
+from typing import Any, NamedTuple
 
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
-from backends.reader import Passage, Reader
+from backends.reader import Reader, Turn
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
+from graph.deadline import seconds_left
 from graph.state import RagState, Status
+from graph.verdict import Verdict
 from nodes.citations import cite
+from nodes.claims import Claim, without
+from nodes.conversation import continued
+from nodes.verification import WAIT_S, Verification, verifying
 
 NOT_FOUND = "The indexed documents do not answer this question."
 EXTRACTIVE = "Extracts: these sentences are quoted from the documents, not written by a model."
 NOTHING_INDEXED = "Nothing is indexed yet: run `tandem index PATH`."
 UNCITED = "The model cited no passage: check this answer against the documents."
+CUT = "The answer was cut off at the deadline."
+NOT_VERIFIED = "Not checked against the documents: the deadline was near."
+_LEAST_S = 1.0
+"""For an answer, however late it is begun: something is better than nothing."""
+
+
+class _Written(NamedTuple):
+    """What a reader wrote, as far as it came."""
+
+    text: str
+    checked: list[tuple[Claim, Verdict]]
+    reader: Reader
+    """Who wrote it."""
 
 
 async def generate(
@@ -25,16 +44,18 @@ async def generate(
     degraded = list(state.get("degraded", []))
     if state.get("language_model_down", False):
         reader = fallback
-    pieces: list[str] = []
-    try:
-        await _collect(reader, state["question"], documents, pieces)
-    except LanguageModelUnavailable as exc:
-        degraded.append(str(exc))
-        if not pieces:
-            reader = fallback
-            await _collect(reader, state["question"], documents, pieces)
-    answer, citations = cite("".join(pieces), documents)
-    notices = degraded + _notices(answer, bool(citations), extractive=reader is fallback)
+    mode = "off" if seconds_left(state) == 0 else runtime.context.verification
+    async with verifying(state["asked"], documents, get_stream_writer()) as verification:
+        watching = None if mode == "off" else verification
+        written = await _write(state, degraded, (reader, fallback), watching)
+    struck = [claim for claim, verdict in written.checked if verdict["supported"] is False]
+    kept = without(written.text, struck) if mode == "enforce" else written.text
+    answer, citations = cite(kept, documents)
+    notices = degraded + _notices(answer, bool(citations), extractive=written.reader is fallback)
+    if struck:
+        notices.append(_unsupported(len(struck), len(written.checked), enforced=mode == "enforce"))
+    if mode != runtime.context.verification and answer:
+        notices.append(NOT_VERIFIED)
     if not (answer or degraded or state.get("candidates")):  # vectors always find something
         notices.append(NOTHING_INDEXED)
     status = _status(answer, bool(citations), bool(degraded))
@@ -42,21 +63,60 @@ async def generate(
     return {
         "answer": answer or NOT_FOUND,
         "citations": citations,
+        "verdicts": [verdict for _, verdict in written.checked],
         "documents": documents,
         "status": status,
-        "reader": reader.name,
+        "reader": written.reader.name,
         "notice": " ".join(notices),
+        "conversation": continued(
+            state.get("conversation", []), Turn(question=state["asked"], answer=answer)
+        ),
     }
 
 
+async def _write(
+    state: RagState,
+    degraded: list[str],
+    readers: tuple[Reader, Reader],
+    verification: Verification | None,
+) -> _Written:
+    """The answer of the first reader, or of the second where the first does not begin one.
+
+    What arrived before a failure or the deadline is kept; the reason is added to ``degraded``.
+    """
+    pieces: list[str] = []
+    reader, fallback = readers
+    failure = ""
+    left = seconds_left(state)
+    try:
+        async with asyncio.timeout(None if left is None else max(left, _LEAST_S)):
+            await _collect(reader, state, pieces, verification)
+    except TimeoutError:
+        failure = CUT
+    except LanguageModelUnavailable as exc:
+        failure = str(exc)
+    if failure:
+        degraded.append(failure)
+        if not pieces:
+            reader = fallback
+            await _collect(reader, state, pieces, verification)
+    checked = []
+    if verification is not None:
+        left = seconds_left(state)
+        checked = await verification.finish(reader, WAIT_S if left is None else min(WAIT_S, left))
+    return _Written("".join(pieces), checked, reader)
+
+
 async def _collect(
-    reader: Reader, question: str, documents: list[Passage], pieces: list[str]
+    reader: Reader, state: RagState, pieces: list[str], verification: Verification | None
 ) -> None:
     """The answer's pieces into ``pieces``, so that those before a failure are kept."""
-    if not documents:
+    if not state["documents"]:
         return
-    async for piece in reader.answer(question, documents):
-        pieces.append(piece)  # noqa: PERF401 - a comprehension would lose them on a failure
+    async for piece in reader.answer(state["asked"], state["documents"]):
+        pieces.append(piece)
+        if verification is not None:
+            verification.feed(piece, reader)
 
 
 def _notices(answer: str, cited: bool, *, extractive: bool) -> list[str]:
@@ -65,6 +125,13 @@ def _notices(answer: str, cited: bool, *, extractive: bool) -> list[str]:
     if extractive:
         return [EXTRACTIVE]
     return [] if cited else [UNCITED]
+
+
+def _unsupported(count: int, of: int, *, enforced: bool) -> str:
+    """How many sentences failed their check, and what became of them."""
+    if enforced:
+        return f"Struck, because the cited passages do not say so: {count} of {of} sentences."
+    return f"Not supported by the cited passages: {count} of {of} sentences."
 
 
 def _status(answer: str, cited: bool, degraded: bool) -> Status:

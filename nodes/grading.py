@@ -1,5 +1,6 @@
 """``grade_relevance``: which passages help to answer, best first."""
 
+import asyncio
 from typing import Any
 
 from langgraph.config import get_stream_writer
@@ -8,7 +9,10 @@ from langgraph.runtime import Runtime
 from backends.reader import Passage, Reader
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
+from graph.deadline import seconds_to_search
 from graph.state import RagState
+
+NOT_GRADED = "The passages were not graded: the deadline was near."
 
 
 async def grade_relevance(
@@ -28,18 +32,25 @@ async def grade_relevance(
     down = state.get("language_model_down", False)
     new = [passage for passage in state["candidates"] if passage["id"] not in grades]
     if new:
+        grader = fallback if down else reader
         try:
-            found = await (fallback if down else reader).grade(state["question"], new)
+            # 0 is no time at all: then nothing is asked.
+            async with asyncio.timeout(seconds_to_search(state, runtime.context)):
+                found = await grader.grade(state["asked"], new)
+        except TimeoutError:
+            degraded.append(NOT_GRADED)
+            found = [None] * len(new)
         except LanguageModelUnavailable as exc:
             down = True
             degraded.append(str(exc))
-            found = await fallback.grade(state["question"], new)
+            found = await fallback.grade(state["asked"], new)
         grades.update(zip((passage["id"] for passage in new), found, strict=True))
     documents = relevant(state["candidates"], grades, threshold)
     get_stream_writer()({"step": "grade_relevance", "graded": len(new), "relevant": len(documents)})
     return {
         "documents": documents,
         "grades": grades,
+        "in_vain": not documents,
         "degraded": degraded,
         "language_model_down": down,
     }

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from backends.chat.server import Message
-from backends.reader import Passage
+from backends.reader import Passage, Turn
 
 NOT_FOUND = "NOT_FOUND"
 """What the model replies when the documents do not answer. Never shown to anybody."""
@@ -41,12 +41,24 @@ already made. Reply in exactly two lines:
 MISSING: what is missing
 SEARCH: the query"""
 
+STAND_ALONE_TASK = """\
+Task: Write the last question so that it can be understood without the conversation before it. Put \
+in the names and things that it refers to, keep its language, and add nothing else. If it can be \
+understood already, repeat it as it is. Reply in exactly one line:
+QUESTION: the question"""
+
+_CONVERSATION_TOKENS = 1_000
+"""What earlier turns may take of a prompt, the latest first."""
+_TURN_ANSWER_CHARS = 600
+
 # What chat templates and the fixed parts of a prompt take, in tokens, generously.
 OVERHEAD_TOKENS = 400
 # Less of a document than this is not worth its block.
 _LEAST_TOKENS = 32
 
-_DELIMITER = re.compile(r"<(?=\s*/?\s*(?:document|question)\b)", re.IGNORECASE)
+_DELIMITER = re.compile(
+    r"<(?=\s*/?\s*(?:document|question|statement|conversation)\b)", re.IGNORECASE
+)
 
 
 def grading_prompt(question: str, passages: Sequence[Passage], number: int) -> list[Message]:
@@ -74,6 +86,38 @@ def rewrite_prompt(
     """What is missing, and another search for it."""
     searches = "\n".join(f"- {_harmless(query)}" for query in tried)
     return _prompt(question, passages, f"Searches already made:\n{searches}\n\n{REWRITE_TASK}")
+
+
+def verification_prompt(
+    question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
+) -> list[Message]:
+    """Whether the numbered documents say what a sentence of the answer says."""
+    named = " and ".join(f"[{number}]" for number in numbers)
+    which = f"document {named}" if len(numbers) == 1 else f"documents {named} together"
+    task = (
+        f"Task: Does {which} state or directly imply the following statement? Reply yes or no.\n"
+        f"<statement>\n{_harmless(claim)}\n</statement>"
+    )
+    return _prompt(question, passages, task)
+
+
+def stand_alone_prompt(question: str, conversation: Sequence[Turn]) -> list[Message]:
+    """A follow-up question and what was said before it, the oldest left out where it is long."""
+    said: list[str] = []
+    room = _CONVERSATION_TOKENS
+    for turn in reversed(conversation):
+        answer = _one_line(turn["answer"])[:_TURN_ANSWER_CHARS]
+        text = f"Question: {_harmless(_one_line(turn['question']))}\nAnswer: {_harmless(answer)}"
+        room -= estimated_tokens(text)
+        if room < 0 and said:
+            break
+        said.insert(0, text)
+    before = "\n\n".join(said)
+    last = f"<question>\n{_harmless(question)}\n</question>"
+    return [
+        ("system", SYSTEM),
+        ("user", f"<conversation>\n{before}\n</conversation>\n\n{last}\n\n{STAND_ALONE_TASK}"),
+    ]
 
 
 def fitting(question: str, passages: Sequence[Passage], max_tokens: int | None) -> list[Passage]:

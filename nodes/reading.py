@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, Literal, Protocol, TypeVar
 
 from backends.chat.server import Message
-from backends.reader import Passage
+from backends.reader import Passage, Turn
 from errors import PromptTooLong
 from nodes.prompts import (
     CHOICES,
@@ -19,6 +19,8 @@ from nodes.prompts import (
     grading_prompt,
     pointwise_prompt,
     rewrite_prompt,
+    stand_alone_prompt,
+    verification_prompt,
 )
 
 T = TypeVar("T")
@@ -96,6 +98,26 @@ class LanguageModelReader:
         known = {_normalised(old) for old in (question, *tried)}
         return query if _normalised(query) not in {*known, ""} else None
 
+    async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
+        """The question as the model writes it out; as it was where the reply is none."""
+        reply = await self._model.complete(
+            stand_alone_prompt(question, conversation), MAX_REWRITE_TOKENS
+        )
+        return read_query(reply, "QUESTION") or question
+
+    async def verify(
+        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
+    ) -> float | None:
+        """The probability of yes, with one token, behind the prompt that the answer has read."""
+        shown = fitting(question, passages, await self._model.prompt_tokens())
+        seen = [number for number in numbers if number <= len(shown)]
+        if not seen:
+            return None
+        try:
+            return await self._judge(verification_prompt(question, shown, claim, seen))
+        except PromptTooLong:  # lengths are only estimated
+            return None
+
     async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[str]:
         """The answer in pieces, with ``[n]`` for the n-th passage; no piece means: not found."""
         if not passages:
@@ -130,21 +152,22 @@ class LanguageModelReader:
         return None if probabilities is None else probabilities[CHOICES[0]]
 
 
-def read_query(reply: str) -> str:
-    """The query in a reply to ``rewrite_prompt``, however it is wrapped; else empty.
+def read_query(reply: str, name: str = "SEARCH") -> str:
+    """The line of that name in a reply, however it is wrapped; else empty.
 
-    The last ``SEARCH:`` line, a JSON object's ``search`` or ``query``, or a reply of one line.
+    The last ``NAME:`` line, a JSON object's field of that name or ``query``, or a reply of one
+    line.
     """
     text = re.sub(r"^```\w*\s*$", "", reply, flags=re.MULTILINE).strip()
     if text.startswith("{"):
-        return _bounded(_from_json(text))
-    searches = re.findall(r"^\W*SEARCH\W*:(.*)$", text, flags=re.MULTILINE | re.IGNORECASE)
-    if searches:
-        return _bounded(searches[-1])
+        return _bounded(_from_json(text, name))
+    named = re.findall(rf"^\W*{name}\W*:(.*)$", text, flags=re.MULTILINE | re.IGNORECASE)
+    if named:
+        return _bounded(named[-1])
     return _bounded(text) if text and "\n" not in text and ":" not in text else ""
 
 
-def _from_json(text: str) -> str:
+def _from_json(text: str, name: str) -> str:
     try:
         value: object = json.loads(text)
     except ValueError:
@@ -152,7 +175,7 @@ def _from_json(text: str) -> str:
     fields = (
         {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}
     )
-    query = fields.get("search") or fields.get("query")
+    query = fields.get(name.casefold()) or fields.get("query")
     return query if isinstance(query, str) else ""
 
 

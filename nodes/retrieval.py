@@ -1,6 +1,5 @@
 """``retrieve``: one search, dense and by keywords at once."""
 
-import time
 from functools import partial
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from graph.context import RagContext
 from graph.freshness import Freshen
 from graph.question import check_question
 from graph.state import RagState
+from nodes.beginning import beginning
 from nodes.passages import distinct
 
 _OVER_FETCH = 2
@@ -78,7 +78,7 @@ async def retrieve(
     question = check_question(state.get("question"))
     rewritten = state.get("query")
     query = rewritten or question
-    begun = {} if rewritten else _beginning(runtime.context)
+    begun = {} if rewritten else beginning(runtime.context, question)
     run = {**state, **begun}
     degraded = list(run["degraded"])
     search = partial(retriever.ainvoke, k=runtime.context.top_k, filters=runtime.context.filters)
@@ -97,21 +97,6 @@ async def retrieve(
         "degraded": degraded,
         "index": index,
     }
-
-
-def _beginning(context: RagContext) -> dict[str, Any]:
-    """What a run starts with, whatever an earlier run on its thread has left."""
-    return {
-        "queries": [],
-        "grades": {},
-        "degraded": [],
-        "language_model_down": False,
-        "deadline": _deadline(context),
-    }
-
-
-def _deadline(context: RagContext) -> float | None:
-    return None if context.deadline_s is None else time.monotonic() + context.deadline_s
 
 
 def as_passage(document: Document) -> Passage:

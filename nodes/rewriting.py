@@ -1,4 +1,4 @@
-"""``rewrite_query``: another way to search for what was not found."""
+"""``rewrite_query``: another way to search for what was not found, or for a follow-up question."""
 
 from typing import Any
 
@@ -8,17 +8,50 @@ from langgraph.runtime import Runtime
 from backends.reader import Reader
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
+from graph.question import check_question
 from graph.state import RagState
+from nodes.beginning import beginning
 
 
 async def rewrite_query(
     state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader
 ) -> dict[str, Any]:
-    """A query that was not tried yet, or none."""
+    """A query that was not tried yet, or none; at the start of a run, the question alone."""
+    if state.get("in_vain"):
+        found = await _another_query(state, reader, fallback)
+    else:
+        found = await _standing_alone(state, runtime.context, reader, fallback)
+    get_stream_writer()({"step": "rewrite_query", "query": found["query"]})
+    return found
+
+
+async def _standing_alone(
+    state: RagState, context: RagContext, reader: Reader, fallback: Reader
+) -> dict[str, Any]:
+    """The beginning of a run on a question that follows others."""
+    question = check_question(state.get("question"))
+    conversation = state["conversation"]
+    degraded: list[str] = []
+    try:
+        asked = await reader.stand_alone(question, conversation)
+    except LanguageModelUnavailable as exc:
+        degraded.append(str(exc))
+        asked = await fallback.stand_alone(question, conversation)
+    return {
+        **beginning(context, asked),
+        "question": question,
+        "query": asked,
+        "degraded": degraded,
+        "language_model_down": bool(degraded),
+    }
+
+
+async def _another_query(state: RagState, reader: Reader, fallback: Reader) -> dict[str, Any]:
+    """What the reader would search for next; empty where it repeats itself."""
     tried = state["queries"]
     degraded = list(state.get("degraded", []))
     down = state.get("language_model_down", False)
-    arguments = (state["question"], tried, state["candidates"])
+    arguments = (state["asked"], tried, state["candidates"])
     try:
         query = await (fallback if down else reader).rewrite(*arguments)
     except LanguageModelUnavailable as exc:
@@ -27,5 +60,4 @@ async def rewrite_query(
         query = await fallback.rewrite(*arguments)
     if query is None or query.casefold() in (old.casefold() for old in tried):
         query = ""
-    get_stream_writer()({"step": "rewrite_query", "query": query})
     return {"query": query, "degraded": degraded, "language_model_down": down}

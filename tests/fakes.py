@@ -8,7 +8,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
-from backends.reader import Passage
+from backends.reader import Passage, Turn
 from errors import TandemError
 
 DIMENSION = 256
@@ -92,6 +92,12 @@ class ScriptedReader:
     """Pieces of the answer that arrive before the error."""
     name: str = "scripted"
     graded: list[str] = field(default_factory=list)
+    alone: dict[str, str] = field(default_factory=dict)
+    """Follow-up questions as they stand alone."""
+    followed: list[tuple[str, list[str]]] = field(default_factory=list)
+    supports: dict[str, float | None] = field(default_factory=dict)
+    """The support of claims that are not fully supported."""
+    verified: list[tuple[str, list[int]]] = field(default_factory=list)
     asked: int = 0
 
     async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
@@ -101,12 +107,26 @@ class ScriptedReader:
         self.graded += [found["text"] for found in passages]
         return [self.grades.get(found["text"], 0.0) for found in passages]
 
+    async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
+        self.followed.append((question, [turn["question"] for turn in conversation]))
+        if self.error is not None:
+            raise self.error
+        return self.alone.get(question, question)
+
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
     ) -> str | None:
         if self.error is not None:
             raise self.error
         return self.rewrites.pop(0) if self.rewrites else None
+
+    async def verify(
+        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
+    ) -> float | None:
+        self.verified.append((claim, list(numbers)))
+        if self.error is not None:
+            raise self.error
+        return self.supports.get(claim, 1.0)
 
     async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
         self.asked += 1

@@ -27,17 +27,20 @@ from backends.extractive.evidence import (
     read_evidence,
     weigh_evidence,
 )
-from backends.reader import Passage
+from backends.extractive.follow_up import stand_alone
+from backends.reader import Passage, Turn
+from backends.sentences import sentences
 from errors import EmbeddingsUnavailable
 
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _BRACKETED_NUMBER = re.compile(r"\[(?=\d)")
+_WORDS = re.compile(r"\w+")
 _REMEMBERED = 256
 """Readings kept, so that answering does not read again what grading has read."""
 
 
 class ExtractiveReader:
-    """Grades, rewrites and answers with an embedding model and the question's words."""
+    """Grades, rewrites, answers and verifies with an embedding model and the question's words."""
 
     name = "extractive"
 
@@ -49,6 +52,10 @@ class ExtractiveReader:
     async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
         """The probability that each passage holds the answer."""
         return [reading.relevance for reading in await self._read(question, passages)]
+
+    async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
+        """The question with what it leaves out, where it refers to the one before."""
+        return stand_alone(question, conversation)
 
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
@@ -68,6 +75,23 @@ class ExtractiveReader:
         ]
         async for message in self._voice.astream(question, extracts=extracts):
             yield message.text
+
+    async def verify(
+        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
+    ) -> float | None:
+        """1 for what a passage says word for word, else the cosine to its most similar sentence.
+
+        None where embeddings are down and the words differ.
+        """
+        cited = [passages[number - 1]["text"] for number in numbers]
+        if any(_plain(claim) in _plain(text) for text in cited):
+            return 1.0
+        texts = [text[slice(*span)] for text in cited for span in sentences(text)]
+        try:
+            vectors = await self._embeddings.aembed_documents([claim, *texts])
+        except EmbeddingsUnavailable:
+            return None
+        return _most_similar(np.asarray(vectors[0]), np.asarray(vectors[1:]))
 
     async def _read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
         """A reading of each passage; what was read for this question before is remembered."""
@@ -113,6 +137,19 @@ class ExtractiveReader:
         cosines = rows @ query / np.where(norms > 0, norms, 1.0)
         ends = np.cumsum([len(of_passage) for of_passage in spans])
         return list(np.split(cosines, ends[:-1]))
+
+
+def _plain(text: str) -> str:
+    """Words alone: extracts lose their bullets and line ends on the way into an answer."""
+    return " ".join(_WORDS.findall(text))
+
+
+def _most_similar(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> float:
+    """The highest cosine of a vector with rows, from 0."""
+    if not len(rows):
+        return 0.0
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(vector)
+    return max(0.0, float((rows @ vector / np.where(norms > 0, norms, 1.0)).max()))
 
 
 def _one_line(extract: str) -> str:

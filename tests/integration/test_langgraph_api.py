@@ -61,7 +61,7 @@ def test_the_form_asks_for_a_question_and_the_panel_shows_the_settings_as_defaul
     assert list(schemas["input_schema"]["properties"]) == ["question"]
     knobs = schemas["context_schema"]["properties"]
     assert {name: knob["default"] for name, knob in knobs.items()} == {
-        "top_k": 3, "max_rewrites": 2, "deadline_s": None,
+        "top_k": 3, "max_rewrites": 2, "deadline_s": None, "verification": "annotate",
     }  # fmt: skip
     assert (knobs["top_k"]["minimum"], knobs["top_k"]["maximum"]) == (1, 50)
     assert all(knob["description"] for knob in knobs.values())

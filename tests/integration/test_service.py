@@ -52,6 +52,33 @@ def test_an_answer_cites_the_sentence_and_where_it_stands(service: RunningServic
     assert all(c["quote"] in texts[c["id"]] for c in output["citations"])
 
 
+def test_a_thread_is_a_conversation_and_the_next_question_may_refer_back(
+    service: RunningService,
+) -> None:
+    with service.client() as client:
+        for question, thread in ((QUESTION, "one"), ("When was it built?", "one")):
+            body = {"question": question, "thread_id": thread, "stream": False}
+            output = client.post("/ask", json=body).json()
+        assert output["queries"][0] == "When was it built? Vardholm"
+        assert "1874" in output["answer"]
+        body = {"question": "When?", "thread_id": "../up", "stream": False}
+        refused = client.post("/ask", json=body)
+    assert refused.status_code == 422
+    assert "thread_id" in refused.text
+    continued = service.tandem("ask", "--thread", "one", "--json", "And by whom?")
+    assert json.loads(continued.stdout)["queries"][0].startswith("And by whom? ")
+
+
+def test_every_sentence_of_an_answer_gets_its_verdict(service: RunningService) -> None:
+    with service.client() as client:
+        events = events_of(client.post("/ask", json={"question": QUESTION}))
+    verdicts = [data for name, data in events if name == "verdict"]
+    (done,) = [data for name, data in events if name == "done"]
+    assert isinstance(done, dict)
+    assert verdicts == done["verdicts"] != []
+    assert {verdict["supported"] for verdict in done["verdicts"]} == {True}
+
+
 def test_the_stream_ends_with_exactly_one_done(service: RunningService) -> None:
     with service.client() as client:
         response = client.post("/ask", json={"question": QUESTION})

@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 BASE = {"errors", "settings"}
-STATE = {"graph.state", "graph.context", "graph.question", "graph.citation", "graph.freshness"}
+STATE = {
+    "graph.state", "graph.context", "graph.question", "graph.citation", "graph.freshness",
+    "graph.verdict",
+}  # fmt: skip
 MAY_IMPORT = {
     "errors": set[str](),
     "settings": {"errors"},
@@ -18,10 +21,12 @@ MAY_IMPORT = {
     "graph.question": {"errors"},
     "graph.citation": set[str](),
     "graph.freshness": set[str](),
-    "graph.state": BASE | {"backends", "graph.citation", "graph.freshness"},
-    "graph.context": BASE | {"backends.filters"},
-    "graph.routing": BASE | STATE,
-    "nodes": BASE | STATE | {"backends", "nodes"},
+    "graph.verdict": set[str](),
+    "graph.state": BASE | {"backends", "graph.citation", "graph.freshness", "graph.verdict"},
+    "graph.context": BASE | {"backends.filters", "graph.verdict"},
+    "graph.deadline": {"graph.context", "graph.state"},
+    "graph.routing": BASE | STATE | {"graph.deadline"},
+    "nodes": BASE | STATE | {"graph.deadline", "backends", "nodes"},
     "graph": BASE | {"backends", "nodes", "graph"},
     "graph.studio": BASE | {"backends", "graph", "indexer"},  # an entry point
     "api": BASE | {"backends", "nodes", "graph", "indexer", "api"},

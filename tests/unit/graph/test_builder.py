@@ -1,6 +1,7 @@
 """Whole runs of the graph, with a scripted reader and store."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,7 +25,8 @@ from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import Event, run_events
 from graph.state import RagOutput
-from nodes.generation import EXTRACTIVE, NOT_FOUND, UNCITED
+from nodes.generation import CUT, EXTRACTIVE, NOT_FOUND, UNCITED
+from nodes.grading import NOT_GRADED
 from settings import Settings
 from tests.fakes import ScriptedReader, WordEmbeddings, as_document, passage
 
@@ -168,6 +170,55 @@ async def test_an_answer_that_cites_nothing_is_degraded(monkeypatch: pytest.Monk
     assert (output["status"], output["notice"]) == ("degraded", UNCITED)
 
 
+async def test_a_sentence_that_its_passage_does_not_support_is_told_and_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader(
+        {BEES["text"]: 1.0},
+        pieces=["Bees reach 25 km/h [1]. ", "They sing [1]."],
+        supports={"They sing.": 0.2},
+    )
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    events = [event async for event in run_events(graph, "How fast do bees fly?", RagContext())]
+    told = [event["data"]["sentence"] for event in events if event["event"] == "verdict"]
+    assert told == ["Bees reach 25 km/h.", "They sing."]
+    output = events[-1]["data"]
+    assert [verdict["supported"] for verdict in output["verdicts"]] == [True, False]
+    assert output["answer"] == "Bees reach 25 km/h [1]. They sing [1]."
+    assert output["status"] == "answered"
+    assert "Not supported by the cited passages: 1 of 2 sentences." in output["notice"]
+
+
+async def test_enforcing_strikes_what_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader(
+        {BEES["text"]: 1.0},
+        pieces=["Bees reach 25 km/h [1]. ", "They sing [1]."],
+        supports={"They sing.": 0.2},
+    )
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    output = await run(graph, verification="enforce")
+    assert output["answer"] == "Bees reach 25 km/h [1]."
+    assert "Struck" in output["notice"]
+
+
+async def test_an_answer_of_which_nothing_is_left_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader(
+        {BEES["text"]: 1.0}, pieces=["They sing [1]."], supports={"They sing.": 0.2}
+    )
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    output = await run(graph, verification="enforce")
+    assert (output["status"], output["answer"]) == ("not_found", NOT_FOUND)
+    assert output["citations"] == []
+
+
+async def test_verification_can_be_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=["25 km/h [1]"])
+    output = await run(rag(monkeypatch, ScriptedStore([BEES]), reader), verification="off")
+    assert (output["verdicts"], reader.verified) == ([], [])
+
+
 async def test_without_embeddings_keywords_search_and_the_answer_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -242,6 +293,110 @@ async def test_each_run_on_a_thread_begins_anew(monkeypatch: pytest.MonkeyPatch)
     output = await ask("How strong are ants?")
     assert output["queries"] == ["How strong are ants?"]
     assert output["status"] == "answered"
+
+
+class SlowReader(ScriptedReader):
+    """Takes its time for what it is told to."""
+
+    def __init__(self, *slow: str, **script: Any) -> None:
+        super().__init__(**script)
+        self.slow = slow
+
+    async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
+        if "grade" in self.slow:
+            await asyncio.Event().wait()
+        return await super().grade(question, passages)
+
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        async for piece in super().answer(question, passages):
+            yield piece
+            if "answer" in self.slow:
+                await asyncio.Event().wait()
+
+
+async def test_a_grading_that_takes_too_long_is_done_without_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = SlowReader("grade", pieces=["25 km/h [1]."])
+    graph = rag(monkeypatch, ScriptedStore([BEES, ANTS]), reader)
+    output = await run(graph, deadline_s=0.2)
+    assert output["answer"] == "25 km/h [1]."
+    assert [document["relevance"] for document in output["documents"]] == [None, None]
+    assert NOT_GRADED in output["notice"]
+    assert output["status"] == "degraded"
+
+
+async def test_an_answer_is_cut_off_at_the_deadline_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nodes.generation._LEAST_S", 0.05)
+    reader = SlowReader("answer", grades={BEES["text"]: 1.0}, pieces=["25 km/h [1].", " And"])
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    output = await run(graph, deadline_s=0.2)
+    assert output["answer"] == "25 km/h [1]."
+    assert CUT in output["notice"]
+    assert output["status"] == "degraded"
+
+
+async def test_a_model_that_finds_nothing_is_believed_though_the_search_was_degraded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([BEES], errors={"hybrid": EmbeddingsUnavailable("Ollama is down.")})
+    output = await run(rag(monkeypatch, store, ScriptedReader({BEES["text"]: 1.0})))
+    assert (output["status"], output["reader"]) == ("not_found", "scripted")
+
+
+async def test_a_follow_up_is_made_to_stand_alone_and_searched_as_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader(
+        {BEES["text"]: 0.9}, pieces=["2,000 [1]."], alone={"And eggs?": "How many eggs, bees?"}
+    )
+    store = ScriptedStore([BEES])
+    graph = rag(monkeypatch, store, reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+    async def ask(question: str) -> RagOutput:
+        found = await graph.ainvoke({"question": question}, thread, context=RagContext())
+        return cast(RagOutput, found)
+
+    await ask("How fast do bees fly?")
+    output = await ask("And eggs?")
+    assert output["question"] == "And eggs?"
+    assert output["queries"] == ["How many eggs, bees?"]
+    assert reader.followed == [("And eggs?", ["How fast do bees fly?"])]
+    await ask("Third?")
+    assert reader.followed[-1] == ("Third?", ["How fast do bees fly?", "How many eggs, bees?"])
+
+
+async def test_a_follow_up_that_finds_nothing_is_rewritten_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader({BEES["text"]: 0.9}, rewrites=["egg count"], pieces=["Yes [1]."])
+    store = ScriptedStore([BEES], by_query={"And eggs?": [ANTS]})
+    graph = rag(monkeypatch, store, reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    for question in ("How fast do bees fly?", "And eggs?"):
+        output = await graph.ainvoke({"question": question}, thread, context=RagContext())
+    assert output["queries"] == ["And eggs?", "egg count"]
+    assert output["status"] == "answered"
+
+
+async def test_a_follow_up_while_the_language_model_is_down_is_still_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader({BEES["text"]: 0.9}, pieces=["25 km/h [1]."])
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    await graph.ainvoke({"question": "How fast do bees fly?"}, thread, context=RagContext())
+    reader.error = LanguageModelUnavailable("The model at http://gpu is down.")
+    output = await graph.ainvoke({"question": "And eggs of them?"}, thread, context=RagContext())
+    assert output["status"] == "degraded"
+    assert output["queries"] == ["And eggs of them? fast bees fly"]
+    assert output["notice"].count("http://gpu is down") == 1
 
 
 async def test_a_result_is_what_is_promised_and_not_the_whole_state(

@@ -13,6 +13,7 @@ def test_what_a_client_leaves_out_is_as_configured() -> None:
         "top_k": 3,
         "max_rewrites": 0,
         "deadline_s": 9.5,
+        "verification": "annotate",
         "filters": None,
     }
     assert schema(top_k=4).max_rewrites == 0

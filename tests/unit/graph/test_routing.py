@@ -6,14 +6,14 @@ from typing import Any, cast
 import pytest
 
 from graph.context import RagContext
-from graph.routing import route_after_grading, route_after_rewriting
+from graph.routing import route_after_grading, route_after_rewriting, route_at_start
 from graph.state import RagState
 from tests.fakes import passage
 
 
-def route(state: dict[str, Any], now: float = 0.0, **knobs: Any) -> str:
+def route(state: dict[str, Any], **knobs: Any) -> str:
     runtime = cast(Any, SimpleNamespace(context=RagContext(**knobs)))
-    return route_after_grading(cast(RagState, state), runtime, clock=lambda: now)
+    return route_after_grading(cast(RagState, state), runtime)
 
 
 def test_something_relevant_is_answered_from_at_once() -> None:
@@ -33,10 +33,18 @@ def test_the_loop_ends_after_the_allowed_rewrites(rewrites: int) -> None:
         assert route(one_left, max_rewrites=rewrites) == "rewrite_query"
 
 
-def test_past_the_deadline_no_search_is_begun() -> None:
-    state = {"documents": [], "queries": ["q"], "deadline": 10.0}
-    assert route(state, now=9.9) == "rewrite_query"
-    assert route(state, now=10.0) == "generate"
+def test_near_the_deadline_no_search_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"documents": [], "queries": ["q"], "deadline": 100.0}
+    for now, then in ((96.0, "rewrite_query"), (97.0, "generate"), (101.0, "generate")):
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        assert route(state, deadline_s=10.0) == then
+
+
+def test_a_question_that_follows_others_is_rewritten_first() -> None:
+    assert route_at_start(cast(RagState, {"question": "Why?"})) == "retrieve"
+    turn = {"question": "Who?", "answer": "I."}
+    follow_up = cast(RagState, {"question": "Why?", "conversation": [turn]})
+    assert route_at_start(follow_up) == "rewrite_query"
 
 
 def test_without_a_new_query_the_run_goes_on_to_say_that_nothing_was_found() -> None:

@@ -1,0 +1,65 @@
+"""What every store of conversations offers, and how one is chosen.
+
+Only the last state of a thread is of use, so those before it are pruned; and the threads that
+nobody has used for longest are forgotten when there are too many.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from settings import Settings
+
+MAX_THREADS = 1_000
+"""Threads that are kept; the state of one takes some ten kilobytes."""
+
+
+class Threads(Protocol):
+    """Conversations. Runs of one thread take turns, whichever worker they run in."""
+
+    @property
+    def checkpointer(self) -> BaseCheckpointSaver[str]:
+        """What the graph is compiled with."""
+        ...
+
+    def turn(self, thread: str) -> AbstractAsyncContextManager[None]:
+        """Holds a thread for one run: runs at the same time would lose each other's turns.
+
+        Raises:
+            UnavailableError: the conversation cannot be read or written.
+        """
+        ...
+
+    async def forget(self, thread: str) -> None:
+        """Removes a conversation; one that does not exist is no error."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def open_threads(settings: Settings) -> AsyncIterator[Threads]:
+    """The configured conversations.
+
+    Raises:
+        UnavailableError: they cannot be opened.
+        SettingsError: PostgreSQL is configured and its client is not installed.
+    """
+    # Imported here because each brings libraries that the other's users never need.
+    if settings.threads_url is None:
+        from backends.conversations.sqlite import open_sqlite_threads
+
+        async with open_sqlite_threads(settings.data_dir) as threads:
+            yield threads
+        return
+    from backends.conversations.postgres import open_postgres_threads
+
+    async with open_postgres_threads(settings.threads_url.get_secret_value()) as kept:
+        yield kept
+
+
+def plain_values() -> JsonPlusSerializer:
+    """A serializer of plain values alone: nothing stored may name a class that is to be made."""
+    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)

@@ -1,0 +1,87 @@
+"""Answers checked sentence by sentence while they stream."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from errors import LanguageModelUnavailable
+from nodes.verification import MAX_CLAIMS, verifying
+from tests.fakes import ScriptedReader, passage
+
+BEES = passage("Bees fly as fast as 25 km/h.")
+ANTS = passage("Ants carry fifty times their weight.")
+
+
+async def test_each_sentence_is_checked_against_what_it_cites_and_told_at_once() -> None:
+    told: list[Any] = []
+    reader = ScriptedReader(supports={"Ants fly.": 0.1})
+    async with verifying("How fast?", [BEES, ANTS], told.append) as verification:
+        for piece in ("Bees are fast", ". [1] Ants fly [2].", " Really", "."):
+            verification.feed(piece, reader)
+        await asyncio.sleep(0)
+        assert [item["verdict"]["sentence"] for item in told] == ["Bees are fast.", "Ants fly."]
+        checked = await verification.finish(reader)
+    assert reader.verified == [("Bees are fast.", [1]), ("Ants fly.", [2]), ("Really.", [1, 2])]
+    assert [(v["support"], v["supported"], v["markers"]) for _, v in checked] == [
+        (1.0, True, [1]), (0.1, False, [2]), (1.0, True, []),
+    ]  # fmt: skip
+    assert [item["verdict"] for item in told] == [verdict for _, verdict in checked]
+
+
+async def test_a_marker_that_points_at_nothing_is_not_looked_up() -> None:
+    reader = ScriptedReader()
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        verification.feed("Bees are fast [7].", reader)
+        await verification.finish(reader)
+    assert reader.verified == [("Bees are fast.", [1])]
+
+
+async def test_what_cannot_be_told_is_unknown_and_not_unsupported() -> None:
+    reader = ScriptedReader(error=LanguageModelUnavailable("It is down."))
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        verification.feed("Bees are fast [1].", reader)
+        ((_, verdict),) = await verification.finish(reader)
+    assert (verdict["support"], verdict["supported"]) == (None, None)
+
+
+class StuckReader(ScriptedReader):
+    """Never tells, and remembers that it was stopped."""
+
+    stopped = 0
+
+    async def verify(self, *_: Any) -> float | None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped += 1
+        return None
+
+
+async def test_a_check_that_hangs_holds_nothing_up_and_ends_with_the_run() -> None:
+    reader = StuckReader()
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        verification.feed("Bees are fast [1].", reader)
+        ((_, verdict),) = await verification.finish(reader, wait_s=0.01)
+        assert verdict["supported"] is None
+    await asyncio.sleep(0)
+    assert reader.stopped == 1
+
+
+async def test_an_answer_without_end_is_not_checked_without_end() -> None:
+    reader = ScriptedReader()
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        verification.feed("Bees are fast [1].\n" * (MAX_CLAIMS + 5), reader)
+        assert len(await verification.finish(reader)) == MAX_CLAIMS
+
+
+@pytest.mark.parametrize("claim", ["Bees fly as fast as 25 km/h.", "fly as fast as 25  km/h"])
+async def test_the_extractive_reader_supports_what_is_quoted(claim: str) -> None:
+    from backends.extractive.reader import ExtractiveReader
+    from tests.fakes import WordEmbeddings
+
+    reader = ExtractiveReader(WordEmbeddings())
+    assert await reader.verify("How fast?", [ANTS, BEES], claim, [2]) == 1.0
+    other = await reader.verify("How fast?", [ANTS, BEES], claim, [1])
+    assert other is not None
+    assert other < 0.5
