@@ -15,6 +15,7 @@ from backends.vector_store import Point, VectorStore
 from backends.visibility import Visibility
 from indexer.manifest import Manifest
 from indexer.progress import SyncReport
+from indexer.replacing import hide_unsettled
 from indexer.sync import sync
 
 
@@ -60,6 +61,15 @@ class MemoryStore:
         await asyncio.sleep(0)
         held = (self.points[point] for point in ids if point in self.points)
         return {point.id: (point.dense, point.sparse) for point in held}
+
+    async def search(self, turns: int = 0) -> list[Point]:
+        """All points that a search sees that needs so many turns of the event loop."""
+        with self.visibility.searching() as where:
+            (left_out,) = where.must_not if where and isinstance(where.must_not, list) else (None,)
+            hidden = set(getattr(left_out, "has_id", ()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return [point for name, point in self.points.items() if name not in hidden]
 
     async def scroll(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         for point in list(self.points.values()):
@@ -140,6 +150,8 @@ class Index:
         await self.manifest.aclose()
         self.manifest = Manifest(self.data_dir)
         self.store.fuse = None
+        self.store.visibility = Visibility()
+        await hide_unsettled(self.manifest, self.store.visibility)
 
     def sources(self) -> set[str]:
         return {point.metadata["source"] for point in self.store.points.values()}
