@@ -14,6 +14,7 @@ from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
+from indexer.replacing import hide_unsettled
 from settings import load_settings
 
 _opened: Future[RagGraph] = Future()
@@ -36,6 +37,7 @@ async def _backends(_: Starlette) -> AsyncIterator[None]:
         await backends.store.open()
         manifest = Manifest(settings.data_dir)
         stack.push_async_callback(manifest.aclose)
+        await hide_unsettled(manifest, backends.store.visibility)
         _opened.set_result(build_graph(backends, partial(unwatched_freshness, manifest)))
         yield
 
