@@ -236,7 +236,8 @@ class EdgeClient:
             return models.CountResult(count=engine.count(request))
 
     def optimize(self, collection_name: str) -> bool:
-        """Build the HNSW graph and merge segments; blocks for seconds. False: nothing to do."""
+        """Build the HNSW graph and merge segments: takes seconds, in which searches go on and
+        changes wait. False: it could not be done."""
         return self._shard(collection_name).optimize()
 
     def close(self) -> None:
