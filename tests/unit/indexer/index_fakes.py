@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from langchain_qdrant.sparse_embeddings import SparseVector
+from qdrant_client import models
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.sparse import Bm25Sparse
@@ -64,7 +65,7 @@ class MemoryStore:
 
     async def search(self, turns: int = 0) -> list[Point]:
         """All points that a search sees that needs so many turns of the event loop."""
-        with self.visibility.searching() as where:
+        with self.visibility.searching(models.Filter()) as where:
             (left_out,) = where.must_not if where and isinstance(where.must_not, list) else (None,)
             hidden = set(getattr(left_out, "has_id", ()))
             for _ in range(turns):
