@@ -36,7 +36,7 @@ __all__ = ["FileProblem", "Progress", "SyncReport", "sync"]
 
 Reader = Callable[[SourceFile, FileRecord | None], Reading]
 
-RECIPE = 1
+RECIPE = 2
 """To be raised when parsing or chunking changes what it makes of the same file."""
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0)
 OPTIMIZE_AFTER = 20_000
