@@ -1,10 +1,38 @@
 """A parsed document: its text, and where the pieces that belong together stand in it."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 BlockKind = Literal["heading", "prose", "table", "code"]
+Format = Literal[
+    "markdown",
+    "text",
+    "rst",
+    "code",
+    "data",
+    "html",
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "odt",
+    "ods",
+    "rtf",
+    "doc",
+    "ppt",
+    "msg",
+    "epub",
+    "eml",
+    "notebook",
+    "csv",
+    "json",
+    "jsonl",
+]
+"""What a file holds, whatever its suffix: a ``.docm`` is ``docx``, a ``.tsv`` is ``csv``, every
+programming language is ``code``; ``data`` are other texts of which each line counts on its own,
+such as YAML, XML and logs. The names are stored with the passages: people filter by them."""
 Span = tuple[int, int]
 """Start and end of a piece of a text, in characters, the end exclusive."""
 
@@ -34,7 +62,7 @@ class ParsedDocument(NamedTuple):
     text: str
     """For text formats exactly what stands in the file, with ``\\n`` between lines."""
     blocks: list[Block]
-    format: str
+    format: Format
 
 
 class TextLines:
@@ -42,7 +70,7 @@ class TextLines:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._starts = [0]
+        self._starts = array("q", [0])  # a file may consist of millions of line ends
         position = text.find("\n") + 1
         while position:
             self._starts.append(position)
@@ -66,6 +94,10 @@ class TextLines:
     def number(self, position: int) -> int:
         """The line that holds a character."""
         return bisect_right(self._starts, position) - 1
+
+    def stretch(self, start: int, end: int, kind: BlockKind, path: tuple[str, ...]) -> Block:
+        """The block of some characters, which may begin and end within lines."""
+        return Block(start, end, kind, path, None, self.number(start) + 1, self.number(end) + 1)
 
     def block(
         self, first: int, end: int, kind: BlockKind, path: tuple[str, ...] = ()

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import ParsingError
-from indexer.documents import ParsedDocument
-from indexer.formats.decoding import decode
-from indexer.formats.source_code import parse_python
+from indexer.parsers import parse_as
+from indexer.suffixes import Parser
 
 
 def serve(*, memory_bytes: int, timeout_s: float) -> None:
@@ -40,9 +39,9 @@ def _limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(path: Path, format_: str) -> dict[str, Any]:
+def _answer(path: Path, format_: Parser) -> dict[str, Any]:
     try:
-        return _parse(path, format_)._asdict()
+        return parse_as(path, format_)._asdict()
     except ParsingError as exc:
         return {"error": str(exc)}
     except OSError as exc:
@@ -51,20 +50,3 @@ def _answer(path: Path, format_: str) -> dict[str, Any]:
         return {"error": "it is nested too deeply"}
     except MemoryError:
         return {"error": "it needs more memory than a parser is given"}
-
-
-def _parse(path: Path, format_: str) -> ParsedDocument:
-    """Parsers are imported when they are needed: most take longer to load than to run."""
-    if format_ == "python":
-        return parse_python(decode(path.read_bytes()), name=path.stem)
-    if format_ == "restructuredtext":
-        from indexer.formats.restructured_text import parse_restructured_text
-
-        return parse_restructured_text(decode(path.read_bytes()), name=path.stem)
-    if format_ == "html":
-        from indexer.formats.web_page import parse_web_page
-
-        return parse_web_page(path.read_bytes(), name=path.stem)
-    from indexer.formats.office import parse_office, parse_pdf
-
-    return (parse_pdf if format_ == "pdf" else parse_office)(path)

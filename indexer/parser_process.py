@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 
 from errors import ParsingError
 from indexer.documents import Block, ParsedDocument
+from indexer.suffixes import Parser
 
 TIMEOUT_S = 60.0
 MEMORY_BYTES = 2_000_000_000
@@ -53,7 +54,7 @@ class ParserProcess:
     ) -> None:
         self.close()
 
-    def parse(self, path: Path, format_: str) -> ParsedDocument:
+    def parse(self, path: Path, format_: Parser) -> ParsedDocument:
         """The document in a file.
 
         Raises:

@@ -1,28 +1,28 @@
 """Files as documents: what kind a file is, and the parser that reads it.
 
-Text is read in this process. Everything else, where a damaged or hostile file can take all memory
-or for ever, is read in another one that has limits.
+Short plain text is read in this process. Everything else, where a damaged or hostile file can take
+all memory or for ever, is read in another one that has limits.
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 from errors import ParsingError
 from indexer.documents import Block, ParsedDocument
-from indexer.formats.decoding import decode
-from indexer.formats.markdown import parse_markdown
-from indexer.formats.plain_text import parse_data, parse_plain_text
-from indexer.formats.source_code import parse_source_code
+from indexer.formats.decoding import MARKS, decode
 from indexer.parser_process import ParserProcess
-from indexer.suffixes import format_of
+from indexer.parsers import PLAIN_TEXT
+from indexer.suffixes import Parser, format_of
 
 __all__ = ["Block", "ParsedDocument", "parse"]
 
-_IN_PROCESS = {
-    "markdown": parse_markdown,
-    "code": parse_source_code,
-    "data": parse_data,
-    "text": parse_plain_text,
-}
+_START = 1024
+"""Bytes within which a PDF says that it is one."""
+_SHORT = 1_000_000
+"""Bytes of text that any of its parsers reads in about a second."""
+_MAX_CELLS = 200_000
+"""Cells in Markdown's tables: short rows are filled up, so there can be as many as the square of
+the text's length."""
 
 
 def parse(path: Path, *, process: ParserProcess | None = None) -> ParsedDocument:
@@ -30,8 +30,8 @@ def parse(path: Path, *, process: ParserProcess | None = None) -> ParsedDocument
 
     Args:
         path: a regular file.
-        process: reads what is not text; without one, such a file gets a process of its own,
-            which takes about a third of a second to start.
+        process: reads what is not short plain text; without one, such a file gets a process of its
+            own, which takes about a third of a second to start.
 
     Raises:
         ParsingError: the file cannot be turned into text; the message says why.
@@ -39,16 +39,30 @@ def parse(path: Path, *, process: ParserProcess | None = None) -> ParsedDocument
     """
     format_ = format_of(path.name)
     with path.open("rb") as file:
-        start = file.read(1024)
+        start = file.read(_START)
         if start.lstrip()[:5] == b"%PDF-":
             format_ = "pdf"
         elif format_ == "pdf" and start.strip():
             raise ParsingError("it is not a PDF file, although its name says so")
-        if not start:
-            return ParsedDocument(path.stem, "", [], format_)
-        if format_ in _IN_PROCESS:
-            return _IN_PROCESS[format_](decode(start + file.read()), name=path.stem)
+        if start in MARKS or (len(start) < _START and not start.strip()):
+            return ParsedDocument(path.stem, "", [], "code" if format_ == "python" else format_)
+        text = _short_text(start, file) if format_ in PLAIN_TEXT else None
+    if text is not None and not _has_endless_tables(text, format_):
+        return PLAIN_TEXT[format_](text, name=path.stem)
     if process is not None:
         return process.parse(path, format_)
     with ParserProcess() as own:
         return own.parse(path, format_)
+
+
+def _short_text(start: bytes, file: BinaryIO) -> str | None:
+    """The text of a file whose beginning was read; None where there is much of it."""
+    data = start + file.read(_SHORT)
+    return decode(data) if len(data) <= _SHORT else None
+
+
+def _has_endless_tables(text: str, format_: Parser) -> bool:
+    if format_ != "markdown":
+        return False
+    widest = max(line.count("|") for line in text.split("\n"))
+    return widest * text.count("\n") > _MAX_CELLS

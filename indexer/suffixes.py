@@ -1,5 +1,9 @@
 """Which files hold what, told by their names."""
 
+from typing import Literal
+
+from indexer.documents import Format
+
 SKIPPED_FOLDERS = frozenset(
     {"node_modules", "__pycache__", "venv", "site-packages", "bower_components"}
 )
@@ -35,12 +39,28 @@ NOT_TEXT = (
 )
 """Lower-case suffixes of files that hold no text to cite, or that must not be shown (keys)."""
 
-_FORMATS = {
+Parser = Format | Literal["python"]
+"""Python is ``code`` that has a parser of its own."""
+_FORMATS: dict[Parser, frozenset[str]] = {
     "markdown": _suffixes("md markdown mdown mkd mkdn mdx rmd qmd"),
-    "restructuredtext": _suffixes("rst rest"),
+    "rst": _suffixes("rst rest"),
     "html": _suffixes("html htm xhtml"),
     "pdf": _suffixes("pdf"),
-    "office": _suffixes("docx docm pptx pptm ppsx xlsx xlsm ods odt odp rtf epub eml msg doc ppt"),
+    "docx": _suffixes("docx docm dotx"),
+    "pptx": _suffixes("pptx pptm ppsx potx"),
+    "xlsx": _suffixes("xlsx xlsm xltx"),
+    "odt": _suffixes("odt"),
+    "ods": _suffixes("ods"),
+    "rtf": _suffixes("rtf"),
+    "doc": _suffixes("doc"),
+    "ppt": _suffixes("ppt"),
+    "msg": _suffixes("msg"),
+    "epub": _suffixes("epub"),
+    "eml": _suffixes("eml"),
+    "notebook": _suffixes("ipynb"),
+    "csv": _suffixes("csv tsv"),
+    "json": _suffixes("json json5 jsonc geojson"),
+    "jsonl": _suffixes("jsonl ndjson"),
     "python": _suffixes("py pyi pyw"),
     "code": _suffixes(
         "c h cc cpp cxx hh hpp hxx m mm cs java kt kts scala groovy gradle js jsx mjs cjs ts tsx "
@@ -48,13 +68,10 @@ _FORMATS = {
         "cljs cljc lisp el scm sh bash zsh fish ps1 bat cmd sql proto thrift graphql gql tf tfvars "
         "hcl nix zig nim v vhd vhdl sv sol css scss sass less cmake mk mak s asm f f90 f95 pas vb"
     ),
-    "data": _suffixes(
-        "csv tsv json jsonl ndjson json5 jsonc yaml yml toml ini cfg conf properties xml xsd xsl "
-        "plist geojson env log"
-    ),
+    "data": _suffixes("yaml yml toml ini cfg conf properties xml xsd xsl plist env log"),
 }
 _FORMAT_OF = {suffix: name for name, suffixes in _FORMATS.items() for suffix in suffixes}
-_FORMAT_OF_NAMES = {
+_FORMAT_OF_NAMES: dict[str, Parser] = {
     "makefile": "code",
     "gnumakefile": "code",
     "dockerfile": "code",
@@ -65,7 +82,7 @@ _FORMAT_OF_NAMES = {
 }
 
 
-def format_of(name: str) -> str:
+def format_of(name: str) -> Parser:
     """The format that a file's name promises; ``text`` where it promises none."""
     name = name.lower()
     return _FORMAT_OF_NAMES.get(name) or _FORMAT_OF.get(name[name.rfind(".") :], "text")

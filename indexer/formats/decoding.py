@@ -14,12 +14,18 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+MARKS = frozenset({b"", *(mark for mark, _ in _MARKS)})
+"""What a file holds in which nothing was written: nothing, or a byte order mark."""
 _SAMPLE = 65_536
 """Bytes that the encoding is told from: detection is slow, and more do not change its mind."""
 _SAMPLE_LINES = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAX_CONTROL_SHARE = 0.005
 _MAX_BROKEN_SHARE = 0.05
+_MIN_NULL_SHARE = 0.1
+"""Of the high bytes of UTF-16: those of spaces and line ends, whatever the script."""
+_MOST_NULL_SHARE = 0.9
+"""Of the high bytes of UTF-16 in English."""
 
 
 def decode(data: bytes, *, declared: str | None = None) -> str:
@@ -30,9 +36,9 @@ def decode(data: bytes, *, declared: str | None = None) -> str:
         ParsingError: it is a binary file, or its encoding cannot be told.
     """
     text = _marked(data)
-    if text is None:
-        if b"\0" in data:
-            raise ParsingError("it is a binary file: it holds null bytes")
+    if text is None and b"\0" in data:
+        text = _wide(data)
+    elif text is None:
         text = _unmarked(data, declared)
     sample = text[:_SAMPLE]
     if len(_CONTROL.findall(sample)) > _MAX_CONTROL_SHARE * len(sample):
@@ -45,6 +51,18 @@ def _marked(data: bytes) -> str | None:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
     return None
+
+
+def _wide(data: bytes) -> str:
+    """UTF-16 without a mark: every other byte is often null, and the ones between never are."""
+    sample = data[:_SAMPLE]
+    nulls = sample[::2].count(0), sample[1::2].count(0)
+    # Bytes that are all ASCII are letters with a null here and there, unless every second is null.
+    least = _MOST_NULL_SHARE if sample.isascii() else _MIN_NULL_SHARE
+    if min(nulls) == 0 and max(nulls) >= least * len(sample) / 2:
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16-le" if nulls[1] else "utf-16-be")
+    raise ParsingError("it is a binary file: it holds null bytes")
 
 
 def _unmarked(data: bytes, declared: str | None) -> str:

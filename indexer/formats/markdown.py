@@ -17,7 +17,7 @@ _FRONT_TITLE = re.compile(r"^title:[ \t]*([\"']?)(\S.*?)\1[ \t]*$", re.MULTILINE
 _MAX_FRONT_MATTER = 20_000
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """Lines that belong together; numbered from 0, the end exclusive."""
 
     first: int
@@ -41,10 +41,17 @@ def parse_markdown(text: str, *, name: str) -> ParsedDocument:
     tokens = _parser().parse(body) if front < len(lines) else []
     pieces = list(_filled(_pieces(tokens), front, len(lines)))
     if front:
-        pieces.insert(0, _Piece(0, front, "code"))
+        pieces.insert(0, Piece(0, front, "code"))
     title = title or next((p.heading for p in pieces if p.level == 1 and p.heading), "")
     root = (title,) if title and not any(piece.level == 1 for piece in pieces) else ()
     return ParsedDocument(title or name, text, list(_blocks(lines, pieces, root)), "markdown")
+
+
+def read_markdown(text: str) -> Iterator[tuple[Piece, str]]:
+    """The pieces of a text that is a part of something, without front matter."""
+    lines = TextLines(text)
+    for piece in _filled(_pieces(_parser().parse(text)), 0, len(lines)):
+        yield piece, text[lines.span(piece.first)[0] : lines.span(piece.end - 1)[1]]
 
 
 @cache
@@ -65,7 +72,7 @@ def _front_matter(text: str) -> tuple[int, str]:
     return count, title[2] if title else ""
 
 
-def _pieces(tokens: list[Token]) -> Iterator[_Piece]:
+def _pieces(tokens: list[Token]) -> Iterator[Piece]:
     within_list = False
     for index, token in enumerate(tokens):
         if token.level == 0:
@@ -76,9 +83,9 @@ def _pieces(tokens: list[Token]) -> Iterator[_Piece]:
         first, end = token.map
         if token.type == "heading_open":
             heading = _plain(tokens[index + 1].content)
-            yield _Piece(first, end, "heading", int(token.tag[1:]), heading)
+            yield Piece(first, end, "heading", int(token.tag[1:]), heading)
         else:
-            yield _Piece(first, end, _KINDS.get(token.type, "prose"))
+            yield Piece(first, end, _KINDS.get(token.type, "prose"))
 
 
 def _plain(heading: str) -> str:
@@ -90,18 +97,18 @@ def _plain(heading: str) -> str:
     return " ".join(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", heading).split())
 
 
-def _filled(pieces: Iterator[_Piece], first: int, end: int) -> Iterator[_Piece]:
+def _filled(pieces: Iterator[Piece], first: int, end: int) -> Iterator[Piece]:
     """The pieces and what stands between them, such as definitions of links."""
     for piece in pieces:
         if piece.first > first:
-            yield _Piece(first, piece.first, "prose")
+            yield Piece(first, piece.first, "prose")
         yield piece
         first = max(first, piece.end)
     if first < end:
-        yield _Piece(first, end, "prose")
+        yield Piece(first, end, "prose")
 
 
-def _blocks(lines: TextLines, pieces: list[_Piece], root: tuple[str, ...]) -> Iterator[Block]:
+def _blocks(lines: TextLines, pieces: list[Piece], root: tuple[str, ...]) -> Iterator[Block]:
     open_headings: list[tuple[int, str]] = []
     path = root
     for piece in pieces:

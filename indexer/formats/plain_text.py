@@ -17,7 +17,7 @@ def parse_plain_text(text: str, *, name: str) -> ParsedDocument:
     """
     lines = TextLines(text)
     blocks = []
-    for first, end in _groups(lines):
+    for first, end in groups(lines, 0, len(lines)):
         if any(len(lines[number]) > _WRAPPED for number in range(first, end)):
             ranges = [(number, number + 1) for number in range(first, end)]
         else:
@@ -32,23 +32,21 @@ def parse_plain_text(text: str, *, name: str) -> ParsedDocument:
 def parse_data(text: str, *, name: str) -> ParsedDocument:
     """Text of which every line counts on its own: tables, logs, configuration."""
     lines = TextLines(text)
-    blocks = [lines.block(first, end, "code") for first, end in _groups(lines)]
+    blocks = [lines.block(first, end, "code") for first, end in groups(lines, 0, len(lines))]
     return ParsedDocument(name, text, [block for block in blocks if block], "data")
 
 
-def _groups(lines: TextLines) -> list[tuple[int, int]]:
-    """Runs of lines that are not blank."""
-    groups: list[tuple[int, int]] = []
-    first = None
-    for number, line in enumerate(lines):
-        if line and not line.isspace():
-            first = number if first is None else first
-        elif first is not None:
-            groups.append((first, number))
-            first = None
-    if first is not None:
-        groups.append((first, len(lines)))
-    return groups
+def groups(lines: TextLines, first: int, end: int) -> list[tuple[int, int]]:
+    """Runs of lines that are not blank, among those from ``first`` up to ``end``."""
+    found: list[tuple[int, int]] = []
+    begun = None
+    for number in range(first, end):
+        if lines[number].strip():
+            begun = number if begun is None else begun
+        elif begun is not None:
+            found.append((begun, number))
+            begun = None
+    return found if begun is None else [*found, (begun, end)]
 
 
 def _title(text: str, blocks: list[Block]) -> str:

@@ -24,7 +24,7 @@ def parse_restructured_text(text: str, *, name: str) -> ParsedDocument:
     lines = TextLines(text)
     blocks = list(_blocks(lines))
     title = next((block.heading_path[0] for block in blocks if block.heading_path), "")
-    return ParsedDocument(title or name, text, blocks, "restructuredtext")
+    return ParsedDocument(title or name, text, blocks, "rst")
 
 
 def _blocks(lines: TextLines) -> Iterator[Block]:

@@ -36,7 +36,7 @@ class _Section(NamedTuple):
 def parse_source_code(text: str, *, name: str) -> ParsedDocument:
     """A block for each top-level definition, under its name, and for each paragraph between."""
     lines = TextLines(text)
-    return _document(lines, _sections(lines), name, "code")
+    return _document(lines, _sections(lines), name)
 
 
 def parse_python(text: str, *, name: str) -> ParsedDocument:
@@ -47,16 +47,14 @@ def parse_python(text: str, *, name: str) -> ParsedDocument:
             warnings.simplefilter("ignore")  # of the code's author's concern, not the reader's
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _document(lines, _sections(lines), name, "code")
+        return _document(lines, _sections(lines), name)
     sections = _python_sections(lines, tree.body, 0, len(lines), ())
-    return _document(lines, sections, name, "python")
+    return _document(lines, sections, name)
 
 
-def _document(
-    lines: TextLines, sections: Iterator[_Section], name: str, format_: str
-) -> ParsedDocument:
+def _document(lines: TextLines, sections: Iterator[_Section], name: str) -> ParsedDocument:
     blocks = (lines.block(first, end, "code", path) for first, end, path in sections)
-    return ParsedDocument(name, lines.text, [block for block in blocks if block], format_)
+    return ParsedDocument(name, lines.text, [block for block in blocks if block], "code")
 
 
 def _sections(lines: TextLines) -> Iterator[_Section]:

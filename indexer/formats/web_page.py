@@ -17,15 +17,20 @@ _VOID = frozenset("br hr img input meta link area base col embed source track wb
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
 
-def parse_web_page(data: bytes, *, name: str) -> ParsedDocument:
+def parse_web_page(data: bytes, *, name: str, declared: str | None = None) -> ParsedDocument:
     """Paragraphs, headings, items, code and tables; scripts, styles and navigation left out.
+
+    Args:
+        name: the title of a page without one.
+        declared: the encoding that whatever brought the page says it is in.
 
     Raises:
         ParsingError: it is no text.
     """
-    charset = _CHARSET.search(data[:4096])
+    if declared is None and (charset := _CHARSET.search(data[:4096])):
+        declared = charset[1].decode("ascii", "ignore")
     page = _Page()
-    page.feed(decode(data, declared=charset[1].decode("ascii", "ignore") if charset else None))
+    page.feed(decode(data, declared=declared))
     page.close()
     page.flush()
     return page.document(name)
