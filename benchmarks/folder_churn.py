@@ -85,7 +85,8 @@ class Churn:
     def copy(self) -> None:
         if path := self._some():
             target = path.with_name(f"copy{self._number()}{path.suffix}")
-            self._place(target, lambda: shutil.copy2(path, target))
+            if target != path:
+                self._place(target, lambda: shutil.copy2(path, target))
 
     def rename_folder(self) -> None:
         folders = sorted(path for path in self.root.iterdir() if path.is_dir())
