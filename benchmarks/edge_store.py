@@ -9,7 +9,6 @@ the ratios as JSON.
 """
 
 import argparse
-import json
 import tempfile
 import time
 import uuid
@@ -22,6 +21,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from backends.qdrant_edge.client import EdgeClient
+from benchmarks.measuring import report, spread
 
 DIMENSION = 384
 BATCH = 256
@@ -47,7 +47,7 @@ def main() -> None:
             rounds["local_disk"].append(_measure(local, points, queries))
             memory = QdrantClient(":memory:")
             rounds["local_memory"].append(_measure(memory, points, queries))
-    print(json.dumps(_report(options.points, rounds), indent=2))
+    report(_figures(options.points, rounds))
 
 
 def _points(rng: np.random.Generator, count: int) -> list[models.PointStruct]:
@@ -81,24 +81,19 @@ def _measure(
     return {"upserts_per_s": len(points) / stored, "query_ms": 1000 * median(times)}
 
 
-def _report(points: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    report: dict[str, Any] = {"points": points, "dimension": DIMENSION}
+def _figures(points: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"benchmark": "edge_store", "points": points, "dimension": DIMENSION}
     for name, measured in rounds.items():
-        report[name] = {
-            figure: {
-                "median": round(median(values), 2),
-                "min": round(min(values), 2),
-                "max": round(max(values), 2),
-            }
+        figures[name] = {
+            figure: spread([one[figure] for one in measured], 2)
             for figure in ("upserts_per_s", "query_ms")
-            for values in [[one[figure] for one in measured]]
         }
     for peer in ("local_disk", "local_memory"):
-        report[f"edge_over_{peer}"] = {
-            "upserts": _ratio(report["edge"], report[peer], "upserts_per_s"),
-            "queries": _ratio(report[peer], report["edge"], "query_ms"),
+        figures[f"edge_over_{peer}"] = {
+            "upserts": _ratio(figures["edge"], figures[peer], "upserts_per_s"),
+            "queries": _ratio(figures[peer], figures["edge"], "query_ms"),
         }
-    return report
+    return figures
 
 
 def _ratio(first: Any, second: Any, figure: str) -> float:

@@ -15,52 +15,18 @@ chunks per second of both (median, lowest and highest round), their ratio and th
 
 import argparse
 import asyncio
-import json
 import statistics
-import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from backends.minilm.engine import PrecisionChoice
 from backends.minilm.model import MiniLM
+from benchmarks.measuring import ratios, report, spread
+from benchmarks.peers import Peer
 
 CHUNK_TOKENS = 200
-PEER = Path(__file__).with_name("embedder_peer.py")
-
-
-class Peer:
-    """The other process; one round at a time over its pipes."""
-
-    def __init__(self, python: Path, threads: int) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - the caller's own Python
-            [str(python), str(PEER), str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._read()["ready"]
-
-    def round(self, texts: Sequence[str]) -> tuple[float, list[list[float]]]:
-        """Seconds and vectors."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"texts": list(texts)}) + "\n")
-        self._process.stdin.flush()
-        answer = self._read()
-        return answer["seconds"], answer["vectors"]
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the peer ended: does its environment have sentence-transformers?"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
 
 
 def make_chunks(folder: Path, count: int, model: MiniLM) -> list[str]:
@@ -87,7 +53,7 @@ async def measure(
 ) -> tuple[list[float], list[float], float]:
     """Both's chunks per second in each round, and the lowest cosine between their vectors."""
     await model.aembed_documents(chunks)
-    _, expected = peer.round(chunks)
+    expected = peer.ask({"texts": chunks})["vectors"]
     ours: list[float] = []
     theirs: list[float] = []
     vectors: list[list[float]] = []
@@ -95,20 +61,12 @@ async def measure(
         start = time.perf_counter()
         vectors = await model.aembed_documents(chunks)
         ours.append(len(chunks) / (time.perf_counter() - start))
-        theirs.append(len(chunks) / peer.round(chunks)[0])
+        theirs.append(len(chunks) / peer.ask({"texts": chunks})["seconds"])
     ours_unit, theirs_unit = (
         matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
         for matrix in (np.array(vectors), np.array(expected))
     )
     return ours, theirs, float((ours_unit * theirs_unit).sum(axis=1).min())
-
-
-def summary(figures: Sequence[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(figures), 2),
-        "lowest": round(min(figures), 2),
-        "highest": round(max(figures), 2),
-    }
 
 
 async def main() -> None:
@@ -123,25 +81,24 @@ async def main() -> None:
     precision: PrecisionChoice = options.precision
     model = MiniLM(threads=options.threads, precision=precision)
     chunks = make_chunks(options.data, options.chunks, model)
-    peer = Peer(options.peer_python, options.threads)
     try:
-        ours, theirs, cosine = await measure(model, peer, chunks, options.rounds)
+        with Peer(options.peer_python, "embedder_peer.py", str(options.threads)) as peer:
+            ours, theirs, cosine = await measure(model, peer, chunks, options.rounds)
     finally:
-        peer.close()
         await model.aclose()
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     figures = {
+        "benchmark": "embedder",
         "chunks": len(chunks),
         "tokens_per_chunk": round(statistics.mean(model.count_tokens(chunks)), 1),
         "threads": options.threads,
         "rounds": options.rounds,
         "precision": model.precision,
-        "tandem_chunks_per_s": summary(ours),
-        "sentence_transformers_chunks_per_s": summary(theirs),
-        "ratio": summary(ratios),
+        "tandem_chunks_per_s": spread(ours),
+        "sentence_transformers_chunks_per_s": spread(theirs),
+        "ratio": ratios(ours, theirs),
         "lowest_cosine": round(cosine, 6),
     }
-    print(json.dumps(figures, indent=2))
+    report(figures)
 
 
 if __name__ == "__main__":

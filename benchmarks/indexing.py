@@ -9,9 +9,6 @@ the same distinct chunks as one list, which it sorts by length. Prints JSON.
 
 import argparse
 import asyncio
-import json
-import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,42 +18,12 @@ from typing import Any
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.sparse import Bm25Sparse
 from backends.vector_store import open_vector_store
-from errors import ParsingError
-from indexer.chunking import chunk
+from benchmarks.corpora import MAX_BYTES, copy_files, distinct_chunks
+from benchmarks.measuring import ratios, report, span, spread, tell
 from indexer.manifest import Manifest
-from indexer.parsing import parse
 from indexer.progress import SyncReport
-from indexer.sources import SourceFile, discover
 from indexer.sync import sync
 from settings import Settings
-
-MAX_BYTES = 50_000_000
-
-
-def copy_files(data: Path, folder: Path, count: int) -> None:
-    """The first files in the order of discovery, with their places kept."""
-    files = [file for file in discover(data, max_bytes=MAX_BYTES) if isinstance(file, SourceFile)]
-    for file in files[:count]:
-        place = folder / file.path.relative_to(data)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.path, place)
-
-
-def distinct_chunks(folder: Path, embeddings: EmbeddingModel) -> list[str]:
-    """What indexing this folder embeds."""
-    texts: dict[str, None] = {}
-    for file in discover(folder, max_bytes=MAX_BYTES):
-        if not isinstance(file, SourceFile):
-            continue
-        try:
-            document = parse(file.path)
-        except ParsingError:
-            continue
-        chunks = chunk(
-            document, count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens
-        )
-        texts.update(dict.fromkeys(chunk.embedded_text for chunk in chunks))
-    return list(texts)
 
 
 async def index(folder: Path, embeddings: EmbeddingModel) -> SyncReport:
@@ -96,28 +63,19 @@ async def measure(data: Path, *, files: int, rounds: int) -> dict[str, Any]:
         bare, indexing = [], []
         for _ in range(rounds):
             bare.append(len(texts) / await embed(texts, embeddings))
-            report = await index(folder, embeddings)
-            assert report.chunks_embedded == len(texts), "indexing embedded other chunks"
-            indexing.append(len(texts) / report.seconds)
+            found = await index(folder, embeddings)
+            assert found.chunks_embedded == len(texts), "indexing embedded other chunks"
+            indexing.append(len(texts) / found.seconds)
     await embeddings.aclose()
     return {
         "benchmark": "indexing",
-        "files": report.added,
-        "failed": len(report.failed),
+        "files": found.added,
+        "failed": len(found.failed),
         "chunks": len(texts),
         "bare_chunks_per_s": spread(bare),
         "indexing_chunks_per_s": spread(indexing),
-        "ratio": spread([ours / other for ours, other in zip(indexing, bare, strict=True)]),
-        "goal": 0.9,
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """The median and the extremes."""
-    return {
-        "median": round(statistics.median(values), 3),
-        "min": round(min(values), 3),
-        "max": round(max(values), 3),
+        "ratio": ratios(indexing, bare),
+        "goal": 0.95,
     }
 
 
@@ -129,7 +87,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     data = options.data.resolve()
-    print(json.dumps(asyncio.run(measure(data, files=options.files, rounds=options.rounds))))
+    figures = asyncio.run(measure(data, files=options.files, rounds=options.rounds))
+    tell(f"indexing over the bare embedder: {span(figures['ratio'])}")
+    report(figures)
 
 
 if __name__ == "__main__":
