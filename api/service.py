@@ -12,6 +12,7 @@ from typing import Any
 from api.indexing import Indexing
 from backends.connections import Backends, connect
 from backends.conversations.threads import Threads, open_threads
+from errors import VectorStoreUnavailable
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import Event as RunEvent
@@ -91,7 +92,7 @@ async def open_service(settings: Settings, *, for_questions: bool = True) -> Asy
     async with contextlib.AsyncExitStack() as stack:
         backends = connect(settings)
         stack.push_async_callback(backends.aclose)
-        if for_questions:
+        with contextlib.suppress(*(() if for_questions else (VectorStoreUnavailable,))):
             await backends.store.open()
         manifest = await Manifest.open(settings.data_dir)
         stack.push_async_callback(manifest.aclose)

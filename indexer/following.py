@@ -97,10 +97,10 @@ class Follower:
             self._at_work = await self._backlog.take()
             try:
                 await self._catch_up(self._at_work)
-            except TandemError as exc:
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must not end the watching
                 self._backlog.put_back(self._at_work)
                 self._at_work = Batch()
-                self._pause(str(exc))
+                self._pause(str(exc) if isinstance(exc, TandemError) else _bug(exc))
                 await asyncio.sleep(next(waits))
             else:
                 self._at_work = Batch()
@@ -110,7 +110,8 @@ class Follower:
     @contextlib.asynccontextmanager
     async def following(self, paths: Sequence[Path]) -> AsyncIterator[None]:
         """Watches these folders, or single files, for as long as the block runs."""
-        roots = await asyncio.to_thread(_outermost, paths)
+        real = await asyncio.to_thread(_outermost, paths)
+        roots = {self._home(path) for path in real}
         for root in roots:
             self._begin(root)
         try:
@@ -146,6 +147,10 @@ class Follower:
         )
 
     # watching
+
+    def _home(self, path: Path) -> Path:
+        """The followed folder around a path; else the path itself."""
+        return next((folder for folder in self._folders if path.is_relative_to(folder)), path)
 
     def _begin(self, root: Path) -> None:
         folder = self._folders.setdefault(root, Folder(root))
@@ -321,6 +326,11 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
     """The paths made absolute, links followed, without those inside of others."""
     real = {path.expanduser().resolve() for path in paths}
     return sorted(path for path in real if real.isdisjoint(path.parents))
+
+
+def _bug(exc: Exception) -> str:
+    log.critical("a sync failed as none should", exc_info=exc)
+    return f"Something went wrong that should not: {exc!r}. The service's output tells more."
 
 
 def report_bug(task: "asyncio.Task[None]") -> None:

@@ -216,6 +216,9 @@ def _read(
 
 def _chunks(embeddings: EmbeddingModel, process: ParserProcess, path: Path) -> list[Chunk]:
     document = parse(path, process=process)
+    # It may be the file's name, which need not be text.
+    title = document.title.encode("utf-8", "backslashreplace").decode()
+    document = document._replace(title=title)
     return chunk(document, count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens)
 
 
