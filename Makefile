@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 DATA ?= data
 
-.PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
+.PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-embedder bench-store \
 	bench-indexing bench-start lock help
 
 help: ## Show what can be made.
@@ -34,6 +34,9 @@ format: $(STAMP) ## Format the code and mend what the linter can mend.
 
 bench-answers: $(STAMP) ## Answer quality of the extractive reader: DATA=folder with articles/, questions.jsonl.
 	@$(BIN)/python -m benchmarks.answers --data $(DATA)
+
+bench-retrieval: $(STAMP) ## nDCG and recall of dense, BM25 and hybrid: DATA=folder in the BEIR layout.
+	@$(BIN)/python -m benchmarks.retrieval --data $(DATA)
 
 bench-store: $(STAMP) ## Embedded store against qdrant_client's local mode.
 	@$(BIN)/python -m benchmarks.edge_store
