@@ -46,9 +46,11 @@ class RunningServer:
                 ready = await client.get("/readyz")  # 503 is an answer too: not ready
             return {**documents.json(), **ready.json()}
 
-    async def ask(self, question: str) -> AsyncGenerator[tuple[str, Any]]:
+    async def ask(
+        self, question: str, filters: dict[str, Any] | None = None
+    ) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a run: name and data."""
-        async for event in self._events("/ask", {"question": question}):
+        async for event in self._events("/ask", {"question": question, "filters": filters}):
             yield event
 
     async def sync(self, paths: list[Path]) -> AsyncGenerator[tuple[str, Any]]:
