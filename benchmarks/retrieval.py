@@ -38,7 +38,7 @@ DEPTH = 100
 RESAMPLES = 10_000
 CONCURRENCY = 4
 _FILES_PER_FOLDER = 1000
-_NAMES: Mapping[Mode, str] = {"dense": "dense", "sparse": "bm25", "hybrid": "hybrid"}
+NAMES: Mapping[Mode, str] = {"dense": "dense", "sparse": "bm25", "hybrid": "hybrid"}
 
 Grades = dict[str, dict[str, int]]
 """Query to document to grade; only grades above 0 count as relevant."""
@@ -171,15 +171,14 @@ async def measure(data: Path, work: Path) -> dict[str, Any]:
     corpus = work / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     ids = write_corpus(data / "corpus.jsonl", corpus)
-    settings = _settings(work)
+    settings = own_settings(work)
     begun = time.monotonic()
     async with open_service(settings) as service:
         report = await service.indexing.run([corpus], _show)
         indexed = time.monotonic()
         store = service.backends.store
         measured = {
-            _NAMES[mode]: await _ask_all(store, mode, judged, queries, grades, ids)
-            for mode in _NAMES
+            NAMES[mode]: await _ask_all(store, mode, judged, queries, grades, ids) for mode in NAMES
         }
         passages = await store.count()
     return {
@@ -197,7 +196,7 @@ async def measure(data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def _settings(work: Path) -> Settings:
+def own_settings(work: Path) -> Settings:
     """As configured, but for a store of its own: the corpus is nobody's documents."""
     settings = load_settings()
     own = {
@@ -229,7 +228,7 @@ async def _ask_all(
             ranking = await best_documents(store, queries[query], mode, ids)
         return ndcg(ranking, grades[query]), recall(ranking, grades[query])
 
-    print(f"\rasking {len(judged)} queries: {_NAMES[mode]}".ljust(60), end="", file=sys.stderr)
+    print(f"\rasking {len(judged)} queries: {NAMES[mode]}".ljust(60), end="", file=sys.stderr)
     scores = np.asarray(await asyncio.gather(*(ask(query) for query in judged)))
     return Measured(scores[:, 0], scores[:, 1])
 
