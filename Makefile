@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 DATA ?= data
 
-.PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
-	bench-indexing bench-start bench-edits bench-kills bench-watch lock help
+.PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
+	bench-embedder bench-store bench-indexing bench-start bench-edits bench-kills bench-watch \
+	lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +35,12 @@ format: $(STAMP) ## Format the code and mend what the linter can mend.
 
 bench-answers: $(STAMP) ## Answer quality of the extractive reader: DATA=folder with articles/, questions.jsonl.
 	@$(BIN)/python -m benchmarks.answers --data $(DATA)
+
+bench-retrieval: $(STAMP) ## nDCG and recall of dense, BM25 and hybrid: DATA=folder in the BEIR layout.
+	@$(BIN)/python -m benchmarks.retrieval --data $(DATA)
+
+bench-paragraphs: $(STAMP) ## Gold paragraph among the first five: DATA=folder with articles/, questions.jsonl.
+	@$(BIN)/python -m benchmarks.paragraphs --data $(DATA)
 
 bench-store: $(STAMP) ## Embedded store against qdrant_client's local mode.
 	@$(BIN)/python -m benchmarks.edge_store

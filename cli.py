@@ -29,6 +29,7 @@ from errors import PathError, TandemError, UnavailableError, UsageError
 from startup import interruptible, lean_imports
 
 if TYPE_CHECKING:
+    from backends.filters import SearchFilters
     from backends.running_server import RunningServer
     from graph.builder import RagGraph
     from settings import Settings
@@ -113,12 +114,23 @@ def _parser() -> argparse.ArgumentParser:
         "--thread", metavar="NAME", help="continue a conversation, in which it may refer back"
     )
     ask.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    _add_filters(ask)
     ask.set_defaults(command=_ask)
 
     status = commands.add_parser("status", help="what is indexed, what failed, who answers")
     status.add_argument("--json", action="store_true", help="print everything as JSON")
     status.set_defaults(command=_status)
     return parser
+
+
+def _add_filters(ask: argparse.ArgumentParser) -> None:
+    """Which documents an answer may come from. Each may be given several times but the last two."""
+    more: dict[str, Any] = {"action": "append"}
+    ask.add_argument("--source", **more, help="only this document, as sources are shown")
+    ask.add_argument("--path", **more, help="only documents in this folder: docs/guide")
+    ask.add_argument("--type", **more, help="only this format: markdown, text, pdf, docx, code ...")
+    ask.add_argument("--since", help="only documents changed since: 2026-03-01 (UTC)")
+    ask.add_argument("--tenant", help="whose documents (TANDEM_TENANT)")
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
@@ -129,11 +141,16 @@ def _settings(options: argparse.Namespace) -> "Settings":
         settings = load_settings()
     said = {
         name: value
-        for name in ("data_dir", "host", "port")
+        for name in ("data_dir", "host", "port", "tenant")
         if (value := getattr(options, name, None)) is not None
     }
     if not 1 <= said.get("port", 1) <= 65535:
         raise UsageError(f"--port {said['port']}: a port is a number from 1 to 65535.")
+    if said.get("tenant", "default") not in {"default", *settings.tenants}:
+        raise UsageError(
+            f"--tenant {said['tenant']}: no such tenant. Tenants are the default one and those of "
+            "TANDEM_TENANTS__NAME."
+        )
     return settings.model_copy(update=said)
 
 
@@ -149,9 +166,18 @@ async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
     from graph.question import check_question, check_thread
 
     question = check_question(options.question)
+    filters = _filters(options)
     server = _server(settings)
     thread = options.thread and check_thread(options.thread)
-    events = server.ask(question, thread) if server else _ask_here(settings, question, thread)
+    if server is not None and options.tenant is not None:
+        raise UsageError(
+            f"--tenant: the server at {server.url} answers for its own tenant. Leave the option "
+            "out, or stop the server."
+        )
+    if server is not None:
+        events = server.ask(question, filters=filters.given() if filters else None, thread=thread)
+    else:
+        events = _ask_here(settings, question, filters, thread)
     output: dict[str, Any] = {}
     streamed = False
     async with contextlib.aclosing(events):
@@ -169,8 +195,22 @@ async def _ask(options: argparse.Namespace, settings: "Settings") -> int:
     return 1 if output["status"] == "not_found" else 0
 
 
+def _filters(options: argparse.Namespace) -> "SearchFilters | None":
+    """What was given of the filters; reading them is put off until some were."""
+    names = ("source", "path", "type", "since")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if not given:
+        return None
+    from backends.filters import read_filters
+
+    return read_filters(given)
+
+
 async def _ask_here(
-    settings: "Settings", question: str, thread: str | None
+    settings: "Settings",
+    question: str,
+    filters: "SearchFilters | None",
+    thread: str | None,
 ) -> AsyncGenerator[tuple[str, Any]]:
     """Answer in this process, over the embedded store or a Qdrant server."""
     with interruptible(), lean_imports():
@@ -196,9 +236,9 @@ async def _ask_here(
     try:
         await backends.store.open()
         await hide_unsettled(manifest, backends.store.visibility)
+        context = RagContext.of(settings).model_copy(update={"filters": filters})
         async with _turn(settings, graph, thread) as graph:
-            events = run_events(graph, question, RagContext.of(settings), thread=thread)
-            async for event in events:
+            async for event in run_events(graph, question, context, thread=thread):
                 yield event["event"], event["data"]
     finally:
         if tracing is not None:

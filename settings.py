@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettings
@@ -142,6 +144,13 @@ class Settings(BaseSettings):
     phoenix: PhoenixSettings = PhoenixSettings()
     grading: GradingSettings = GradingSettings()
     watch: WatchSettings = WatchSettings()
+
+    @field_validator("tenant")
+    @classmethod
+    def _known(cls, tenant: str, info: ValidationInfo) -> str:
+        if tenant != "default" and tenant not in info.data.get("tenants", {}):
+            raise ValueError(f"there is no TANDEM_TENANTS__{tenant.upper()} with folders")
+        return tenant
 
     @property
     def folders(self) -> list[Path]:

@@ -1,9 +1,18 @@
 """What a search can be narrowed down to: plain values, the same for people and programs."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from errors import UsageError
 
 _MOST = 50
 _LONGEST = 1000
@@ -54,3 +63,23 @@ class SearchFilters(BaseModel):
     since: Annotated[datetime, AfterValidator(_with_zone)] | None = Field(
         None, description="Changed at this time or later; UTC where no zone is given: 2026-03-01."
     )
+
+    def given(self) -> dict[str, Any]:
+        """What is not left open, as JSON values."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def read_filters(given: dict[str, Any]) -> SearchFilters:
+    """Filters from plain values.
+
+    Raises:
+        UsageError: a filter is unknown, or its value cannot be used.
+    """
+    try:
+        return SearchFilters.model_validate(given)
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{error['loc'][0]}: {error['msg'].removeprefix('Value error, ')}"
+            for error in exc.errors()
+        )
+        raise UsageError(f"Filters cannot be used: {problems}.") from exc

@@ -47,10 +47,15 @@ class RunningServer:
             return {**documents.json(), **ready.json()}
 
     async def ask(
-        self, question: str, thread: str | None = None
+        self,
+        question: str,
+        *,
+        filters: dict[str, Any] | None = None,
+        thread: str | None = None,
     ) -> AsyncGenerator[tuple[str, Any]]:
         """The events of a run: name and data."""
-        async for event in self._events("/ask", {"question": question, "thread_id": thread}):
+        body = {"question": question, "filters": filters, "thread_id": thread}
+        async for event in self._events("/ask", body):
             yield event
 
     async def sync(

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from langchain_core.documents import Document
+from langchain_qdrant import QdrantVectorStore
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import models
 
@@ -10,6 +12,8 @@ from backends.filters import SearchFilters
 from backends.vector_collection import DENSE, SPARSE
 
 Mode = Literal["hybrid", "dense", "sparse"]
+Found = tuple[Document, float]
+"""A passage with its score."""
 
 FUSION = models.FusionQuery(fusion=models.Fusion.DBSF)
 """How the two arms of a hybrid search become one ranking: each arm's scores are spread over their
@@ -68,3 +72,26 @@ def search_request(
     limit = max(2 * k, _LEAST_PREFETCH)
     prefetch = [models.Prefetch(**arm, limit=limit, filter=where, params=params) for arm in arms]
     return {"prefetch": prefetch, "query": fusion, "limit": k}
+
+
+class TenantSearches(QdrantVectorStore):
+    """LangChain's own searches, kept within a tenant as ours are; all others call these three."""
+
+    tenant: str
+
+    def similarity_search_with_score(self, *args: Any, **kwargs: Any) -> list[Found]:
+        return super().similarity_search_with_score(*args, **self._within(kwargs))
+
+    def similarity_search_with_score_by_vector(self, *args: Any, **kwargs: Any) -> list[Found]:
+        return super().similarity_search_with_score_by_vector(*args, **self._within(kwargs))
+
+    def max_marginal_relevance_search_with_score_by_vector(
+        self, *args: Any, **kwargs: Any
+    ) -> list[Found]:
+        return super().max_marginal_relevance_search_with_score_by_vector(
+            *args, **self._within(kwargs)
+        )
+
+    def _within(self, knobs: dict[str, Any]) -> dict[str, Any]:
+        """The knobs with the tenant in their filter; given by place, a filter is an error."""
+        return {**knobs, "filter": search_filter(self.tenant, where=knobs.get("filter"))}

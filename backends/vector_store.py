@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from langchain_core.documents import Document
-from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
+from langchain_qdrant import RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
@@ -27,7 +27,7 @@ from backends.points import Point as Point  # part of this module's interface
 from backends.points import require_vectors, to_document, to_struct, to_vectors
 from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
-from backends.search import FUSION, Mode, search_filter, search_request
+from backends.search import FUSION, Mode, TenantSearches, search_filter, search_request
 from backends.sparse import Bm25Sparse
 from backends.vector_collection import DENSE, MODIFIED_AT, SPARSE, prepare_collection
 from backends.visibility import Visibility
@@ -47,7 +47,7 @@ _READ_BATCH = 1000
 _THREADS = 4
 
 
-class VectorStore(QdrantVectorStore):
+class VectorStore(TenantSearches):
     """One collection of passages. Whoever opens it closes it.
 
     Every call may raise VectorStoreUnavailable (the server does not answer, or the disk is full),

@@ -46,7 +46,7 @@ _FILL = 0.9
 """How full a part is meant to be that is cut at words: tokens are not spread evenly."""
 UNCERTAIN = 1_000
 """The slack of what must be counted again as a whole: parts of one word, or one endless word."""
-_MAX_OVERLAP = 0.25
+MAX_OVERLAP = 0.25
 """The part of the limit that an overlap may take."""
 
 
@@ -200,7 +200,7 @@ def _joined(block: Block, parts: list[_Part], limit: int) -> Iterator[Unit]:
 def _lead(block: Block, before: list[_Part], part: _Part, limit: int) -> _Part | None:
     """The sentence to repeat before a part: short, not all there was, and with room for both."""
     last = before[-1]
-    room = min(_MAX_OVERLAP * limit, limit - part.tokens)
+    room = min(MAX_OVERLAP * limit, limit - part.tokens)
     repeat = block.kind == "prose" and len(before) > 1 and last.tokens <= room
     return last if repeat else None
 
