@@ -30,7 +30,7 @@ _LOOSE_JOINERS = re.compile(
 )
 # Our own tags, and the tokens with which chat templates tell who speaks. A server's tokenizer
 # turns those into the real ones wherever they stand.
-_TAGS = re.compile(r"<(?=\s*/?\s*(?:document|question)\b)", re.IGNORECASE)
+_TAGS = re.compile(r"<(?=\s*/?\s*(?:document|question|statement|searches)\b)", re.IGNORECASE)
 _CONTROL_TOKENS = re.compile(
     r"<(?=[|｜]|<?/?(?:SYS|s|bos|eos|pad|unk|eod|think|tool_call|tool_response|im_start|im_end"
     r"|(?:start|end)_of_turn|(?:begin|end)_of_\w+)>)"

@@ -168,7 +168,7 @@ class LanguageModelReader:
 
     async def _grade_alone(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
         """The grades of passages in a short prompt each; one too long even for that is unknown."""
-        prompts = []
+        prompts: list[Prompt] = []
         for passage in passages:
             prompts += self._grading(question, await self._fitting(question, [passage]))
         try:

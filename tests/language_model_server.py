@@ -37,6 +37,20 @@ def completion(text: str, logprobs: dict[str, float] | None = None) -> Reply:
     return Reply([json.dumps(_envelope("chat.completion", [choice])).encode()])
 
 
+def batch(*texts: str | None, logprobs: Sequence[dict[str, float]] = ()) -> Reply:
+    """vLLM's reply to several conversations; None leaves a choice out."""
+    choices = []
+    for index, text in enumerate(texts):
+        if text is None:
+            continue
+        top = logprobs[index] if index < len(logprobs) else None
+        (whole,) = json.loads(completion(text, top).body[0])["choices"]
+        choices.append({**whole, "index": index})
+    usage = {"prompt_tokens": 100 * len(texts), "completion_tokens": len(texts)}
+    envelope = {**_envelope("chat.completion", choices), "usage": usage}
+    return Reply([json.dumps(envelope).encode()])
+
+
 def stream(*pieces: str, reason: str | None = "stop", end: Sequence[bytes] = (DONE,)) -> Reply:
     """A streamed completion, one event a piece; without a reason it is left unfinished."""
     events = [_event({"role": "assistant", "content": ""})]
@@ -58,6 +72,10 @@ def lines(*objects: dict[str, Any]) -> Reply:
     return Reply(body, kind="application/x-ndjson")
 
 
+_NOT_FOUND: Final = deque([Reply([b'{"detail": "Not Found"}'], status=404)])
+"""What FastAPI, and so vLLM, says of a path that it does not have."""
+
+
 @dataclass
 class ScriptedServer:
     """Takes the next reply of the path asked for; the last one is repeated."""
@@ -77,7 +95,7 @@ class ScriptedServer:
             while line := await reader.readline():
                 path = line.split()[1].decode()
                 self.requests.append((path, await _body(reader)))
-                waiting = self.replies[path]
+                waiting = self.replies.get(path, _NOT_FOUND)
                 reply = waiting.popleft() if len(waiting) > 1 else waiting[0]
                 if not await self._send(reply, writer):
                     break
@@ -141,6 +159,12 @@ async def _body(reader: asyncio.StreamReader) -> dict[str, Any]:
             length = int(value)
     body: dict[str, Any] = json.loads(await reader.readexactly(length)) if length else {}
     return body
+
+
+def deltas(*deltas: dict[str, Any], reason: str | None = "stop") -> Reply:
+    """A streamed completion of whole deltas, for fields other than ``content``."""
+    events = [_event(delta) for delta in deltas]
+    return Reply([*events, _event({}, reason), DONE], kind="text/event-stream")
 
 
 def _event(delta: dict[str, Any], reason: str | None = None) -> bytes:

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
-FAILURES = 2
+FAILURES = 3
 """In a row; then the breaker opens."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0

@@ -11,7 +11,6 @@ from typing import Any
 
 from langchain_core.callbacks.manager import AsyncCallbackManagerForLLMRun
 from langchain_core.messages import (
-    AIMessage,
     AIMessageChunk,
     BaseMessage,
     HumanMessage,
@@ -72,7 +71,7 @@ class ChatRun:
 
     def _result(self) -> LLMResult:
         named = {"model_name": self._model.id, "root": self._model.root}
-        message = AIMessage(
+        message = AIMessageChunk(
             content="".join(self._texts),
             id=self._id,
             usage_metadata=self._usage,

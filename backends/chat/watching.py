@@ -44,8 +44,8 @@ class Watch:
                 return await result
         except TimeoutError as exc:
             raise self._gone or ServerDown(
-                f"The language model did not answer within {self._limit_s:g} s: it may be "
-                "overloaded. Try again, or raise TANDEM_LLM__TIMEOUT_S."
+                f"The language model did not answer in time, within {self._limit_s:g} s: it may "
+                "be overloaded. Try again, or raise TANDEM_LLM__TIMEOUT_S."
             ) from exc
         finally:
             self._bound = None

@@ -71,7 +71,7 @@ async def test_a_choice_costs_one_generated_token(
     language_model: LanguageModel, vllm_url: str
 ) -> None:
     before = await counter(vllm_url, "generation_tokens_total")
-    probabilities = await language_model.choose(QUESTION, ("yes", "no"))
+    (probabilities,) = await language_model.choose([QUESTION], ("yes", "no"))
     assert await counter(vllm_url, "generation_tokens_total") - before == 1
     assert probabilities is not None
     assert set(probabilities) == {"yes", "no"}
@@ -123,7 +123,7 @@ async def test_leaving_a_stream_early_ends_the_work_at_the_server(vllm_url: str)
 
 async def test_a_prompt_beyond_the_context_is_told_apart(language_model: LanguageModel) -> None:
     with pytest.raises(PromptTooLong, match="too long"):
-        await language_model.choose([("user", "word " * 9000)], ("yes", "no"))
+        await language_model.choose([[("user", "word " * 9000)]], ("yes", "no"))
 
 
 async def test_grading_generates_one_token_a_passage_and_shares_the_prefix(
