@@ -167,7 +167,7 @@ class LanguageModel:
             # All at once: however many are gone, finding out takes as long as for one.
             for other in others:
                 if not (other.is_fresh or other.breaker.is_open):
-                    other.begin_check()
+                    other.begin_check(since)
             await member.check(since)
 
         if not member.is_fresh:

@@ -22,6 +22,8 @@ class Reply:
     status: int = 200
     kind: str = "application/json"
     cut: bool = False
+    resumed: "Reply | None" = None
+    """What follows a ``HANG`` once the server is released."""
 
 
 def completion(text: str, logprobs: dict[str, float] | None = None) -> Reply:
@@ -84,6 +86,12 @@ class ScriptedServer:
     url: str = ""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    listener: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """Take no connection any more, as a machine that has gone; those that are open stay."""
+        assert self.listener is not None
+        self.listener.close()
 
     def asked(self, path: str) -> list[dict[str, Any]]:
         """The bodies of the requests to a path, in order."""
@@ -110,10 +118,12 @@ class ScriptedServer:
             f"HTTP/1.1 {reply.status} Scripted\r\nContent-Type: {reply.kind}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        for part in reply.body:
+        for part in (*reply.body, *(reply.resumed.body if reply.resumed else ())):
             if part is HANG:
                 await writer.drain()
                 await self.released.wait()
+                if reply.resumed:
+                    continue
                 return False
             writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             await writer.drain()
@@ -141,6 +151,7 @@ async def scripted(
     }
     server = ScriptedServer(replies)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.listener = listener
     port = listener.sockets[0].getsockname()[1]
     server.url = f"http://127.0.0.1:{port}"
     try:

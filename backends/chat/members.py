@@ -45,23 +45,24 @@ class Member:
         self.failure = failure
         self.breaker.failed()
 
-    def begin_check(self) -> asyncio.Task[None]:
-        """Find out whether it is there; all who want to know at the same time ask once."""
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check())
-            self._checking.add_done_callback(_retrieved)
-        return self._checking
+    def begin_check(self, since: float = float("inf")) -> asyncio.Task[None]:
+        """Find out whether it is there; all who want to know at the same time ask once.
+
+        What was found out since that time of ``time.monotonic`` stands.
+        """
+        checking = self._checking
+        if checking is None or (checking.done() and self._checked < since):
+            self._checking = checking = asyncio.create_task(self._check())
+            checking.add_done_callback(_retrieved)
+        return checking
 
     async def check(self, since: float = float("inf")) -> None:
-        """Whether it is there, asked now unless it was since that time of ``time.monotonic``.
+        """Whether it is there, asked as ``begin_check`` says.
 
         Raises:
             LanguageModelUnavailable: it is not.
         """
-        checking = self._checking
-        if checking is None or (checking.done() and self._checked < since):
-            checking = self.begin_check()
-        await asyncio.shield(checking)
+        await asyncio.shield(self.begin_check(since))
 
     async def aclose(self) -> None:
         """Close its connections."""
