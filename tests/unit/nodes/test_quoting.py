@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from benchmarks.prompt_blocks import parsed
 from nodes.prompts import SYSTEM, answer_prompt, rewrite_prompt, shared_beginning, verify_prompt
 from nodes.quoting import MARK_CHARS, cleaned, mark, one_line, quoted
 from tests.fakes import passage
 
 SECRET = b"of this installation"
 OTHER = b"of somebody else"
-OPENING = re.compile(r"<(document|question|statement|searches) ([0-9a-f]{12})>")
 
 # What an attacker would write: our delimiters, also with marks that were right for another text.
 FORGERIES = st.sampled_from(
@@ -36,24 +36,10 @@ FORGERIES = st.sampled_from(
 TEXTS = st.lists(st.one_of(st.text(max_size=30), FORGERIES), max_size=8).map("".join)
 
 
-def parsed(text: str) -> tuple[list[tuple[str, str]], str]:
-    """The blocks of a prompt as its system message explains them, and what stands outside."""
-    blocks, outside = [], []
-    lines = iter(text.split("\n"))
-    for line in lines:
-        if opened := OPENING.fullmatch(line):
-            body = []
-            closing = f"</{opened.group(1)} {opened.group(2)}>"
-            for inner in lines:
-                if inner == closing:
-                    break
-                body.append(inner)
-            else:
-                raise AssertionError("a block without an end")
-            blocks.append((opened.group(1), "\n".join(body)))
-        else:
-            outside.append(line)
-    return blocks, "\n".join(outside)
+def taken_apart(prompt: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
+    """The kinds and texts of a prompt's blocks, and what stands outside them."""
+    blocks, outside = parsed(prompt[1][1])
+    return [(block.kind, block.text) for block in blocks], outside
 
 
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), places=TEXTS, question=TEXTS, claim=TEXTS)
@@ -74,15 +60,15 @@ def test_whatever_is_quoted_a_prompt_holds_exactly_its_blocks_and_our_own_words(
         for number, text in enumerate(texts, 1)
     ]
     expected.append(("question", cleaned(question)))
-    blocks, outside = parsed(answer_prompt(shared)[1][1])
+    blocks, outside = taken_apart(answer_prompt(shared))
     assert blocks == expected
-    assert outside == parsed(answer_prompt(plain)[1][1])[1]
-    blocks, outside = parsed(verify_prompt(shared, claim, [1])[1][1])
+    assert outside == taken_apart(answer_prompt(plain))[1]
+    blocks, outside = taken_apart(verify_prompt(shared, claim, [1]))
     assert blocks == [*expected, ("statement", cleaned(claim))]
-    assert outside == parsed(verify_prompt(plain, "x", [1])[1][1])[1]
-    blocks, outside = parsed(rewrite_prompt(shared, [question, claim])[1][1])
+    assert outside == taken_apart(verify_prompt(plain, "x", [1]))[1]
+    blocks, outside = taken_apart(rewrite_prompt(shared, [question, claim]))
     assert blocks == [*expected, ("searches", f"- {one_line(question)}\n- {one_line(claim)}")]
-    assert outside == parsed(rewrite_prompt(plain, ["a", "b"])[1][1])[1]
+    assert outside == taken_apart(rewrite_prompt(plain, ["a", "b"]))[1]
 
 
 @given(TEXTS)
