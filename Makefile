@@ -8,7 +8,7 @@ DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-start bench-edits bench-kills bench-watch \
-	lock help
+	bench-model-calls bench-injection lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,12 @@ bench-start: $(STAMP) ## Time from `tandem ask` to its first words.
 
 bench-embedder: $(STAMP) ## Embedder against sentence-transformers: DATA=folder, PEER=python that has it.
 	@$(BIN)/python -m benchmarks.embedder --data $(DATA) --peer-python $(PEER)
+
+bench-model-calls: $(STAMP) ## Our own processor time for grading and answering, beside ChatOpenAI and httpx.
+	@$(BIN)/python -m benchmarks.model_calls
+
+bench-injection: $(STAMP) ## Injection attacks through retrieval to the prompt: DATA=folder with BIPIA's files.
+	@$(BIN)/python -m benchmarks.injection --data $(DATA)
 
 bench: bench-store bench-start ## The benchmarks that need no data and no other environment.
 

@@ -61,8 +61,9 @@ class LanguageModelSettings(BaseModel):
     base_urls: Annotated[list[Address], NoDecode, CommaSeparated] = []
     model: str | None = None
     api_key: SecretStr | None = None
+    balance: Literal["order", "spread"] = "order"
     timeout_s: float = Field(60.0, gt=0)
-    connect_timeout_s: float = Field(2.0, gt=0)
+    connect_timeout_s: float = Field(1.0, gt=0)
     max_answer_tokens: int = Field(768, ge=1)
 
 

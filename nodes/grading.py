@@ -46,7 +46,9 @@ async def grade_relevance(
             found = await fallback.grade(state["asked"], new)
         grades.update(zip((passage["id"] for passage in new), found, strict=True))
     documents = relevant(state["candidates"], grades, threshold)
-    get_stream_writer()({"step": "grade_relevance", "graded": len(new), "relevant": len(documents)})
+    unknown = sum(grades[passage["id"]] is None for passage in new)
+    counts = {"graded": len(new), "unknown": unknown, "relevant": len(documents)}
+    get_stream_writer()({"step": "grade_relevance", **counts})
     return {
         "documents": documents,
         "grades": grades,

@@ -22,6 +22,8 @@ class Reply:
     status: int = 200
     kind: str = "application/json"
     cut: bool = False
+    resumed: "Reply | None" = None
+    """What follows a ``HANG`` once the server is released."""
 
 
 def completion(text: str, logprobs: dict[str, float] | None = None) -> Reply:
@@ -35,6 +37,20 @@ def completion(text: str, logprobs: dict[str, float] | None = None) -> Reply:
         "logprobs": {"content": [{**content[0], "top_logprobs": top}]} if top else None,
     }
     return Reply([json.dumps(_envelope("chat.completion", [choice])).encode()])
+
+
+def batch(*texts: str | None, logprobs: Sequence[dict[str, float]] = ()) -> Reply:
+    """vLLM's reply to several conversations; None leaves a choice out."""
+    choices = []
+    for index, text in enumerate(texts):
+        if text is None:
+            continue
+        top = logprobs[index] if index < len(logprobs) else None
+        (whole,) = json.loads(completion(text, top).body[0])["choices"]
+        choices.append({**whole, "index": index})
+    usage = {"prompt_tokens": 100 * len(texts), "completion_tokens": len(texts)}
+    envelope = {**_envelope("chat.completion", choices), "usage": usage}
+    return Reply([json.dumps(envelope).encode()])
 
 
 def stream(*pieces: str, reason: str | None = "stop", end: Sequence[bytes] = (DONE,)) -> Reply:
@@ -58,6 +74,10 @@ def lines(*objects: dict[str, Any]) -> Reply:
     return Reply(body, kind="application/x-ndjson")
 
 
+_NOT_FOUND: Final = deque([Reply([b'{"detail": "Not Found"}'], status=404)])
+"""What FastAPI, and so vLLM, says of a path that it does not have."""
+
+
 @dataclass
 class ScriptedServer:
     """Takes the next reply of the path asked for; the last one is repeated."""
@@ -66,6 +86,12 @@ class ScriptedServer:
     url: str = ""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    listener: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """Take no connection any more, as a machine that has gone; those that are open stay."""
+        assert self.listener is not None
+        self.listener.close()
 
     def asked(self, path: str) -> list[dict[str, Any]]:
         """The bodies of the requests to a path, in order."""
@@ -77,7 +103,7 @@ class ScriptedServer:
             while line := await reader.readline():
                 path = line.split()[1].decode()
                 self.requests.append((path, await _body(reader)))
-                waiting = self.replies[path]
+                waiting = self.replies.get(path, _NOT_FOUND)
                 reply = waiting.popleft() if len(waiting) > 1 else waiting[0]
                 if not await self._send(reply, writer):
                     break
@@ -92,10 +118,12 @@ class ScriptedServer:
             f"HTTP/1.1 {reply.status} Scripted\r\nContent-Type: {reply.kind}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        for part in reply.body:
+        for part in (*reply.body, *(reply.resumed.body if reply.resumed else ())):
             if part is HANG:
                 await writer.drain()
                 await self.released.wait()
+                if reply.resumed:
+                    continue
                 return False
             writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             await writer.drain()
@@ -123,6 +151,7 @@ async def scripted(
     }
     server = ScriptedServer(replies)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.listener = listener
     port = listener.sockets[0].getsockname()[1]
     server.url = f"http://127.0.0.1:{port}"
     try:
@@ -141,6 +170,12 @@ async def _body(reader: asyncio.StreamReader) -> dict[str, Any]:
             length = int(value)
     body: dict[str, Any] = json.loads(await reader.readexactly(length)) if length else {}
     return body
+
+
+def deltas(*deltas: dict[str, Any], reason: str | None = "stop") -> Reply:
+    """A streamed completion of whole deltas, for fields other than ``content``."""
+    events = [_event(delta) for delta in deltas]
+    return Reply([*events, _event({}, reason), DONE], kind="text/event-stream")
 
 
 def _event(delta: dict[str, Any], reason: str | None = None) -> bytes:

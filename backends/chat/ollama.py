@@ -1,7 +1,7 @@
 """An Ollama server. Only ``LanguageModel`` imports this, once a server is used."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -11,12 +11,19 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
+from backends.chat.answer_text import AnswerText
 from backends.chat.replies import chosen, visible_chunks, without_thinking
+from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.server import (
-    Message,
     ModelNotServed,
+    Prompt,
+    Refused,
     ServedModel,
     ServerBusy,
+    ServerDown,
+    ServerFailing,
+    Unreachable,
+    WrongProtocol,
     displayed,
     shortened,
 )
@@ -35,10 +42,14 @@ class _VisibleChat(ChatOllama):
     """Streams readable text only, and fails where the stream ends without a reason."""
 
     async def _astream(
-        self, *args: Any, silent_on: str = "", **kwargs: Any
+        self,
+        *args: Any,
+        silent_on: str = "",
+        numbers: Mapping[int, int] | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         chunks: Any = super()._astream(*args, **kwargs)
-        async with aclosing(visible_chunks(chunks, silent_on=silent_on)) as visible:
+        async with aclosing(visible_chunks(chunks, AnswerText(silent_on, numbers))) as visible:
             async for chunk in visible:
                 yield chunk
 
@@ -61,46 +72,70 @@ class OllamaServer:
         )
         # ChatOllama opens this client and has no method to close it; one is enough.
         self._client: Any = self._chat._async_client
-        self._discovery = asyncio.Lock()
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._served: ServedModel | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, for messages."""
+        return self._url
+
+    async def check(self) -> None:
+        """Ask for what is pulled; another model, or another version of it, is learnt anew."""
+        with self._translated():
+            async with asyncio.timeout(2 * self._settings.connect_timeout_s):
+                pulled = {m.model: m for m in (await self._client.list()).models if m.model}
+        name = self._settings.model or next(iter(pulled), None)
+        if name is None:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self._url} has no model: run `ollama pull MODEL` there."
+            )
+        model = pulled.get(name) or pulled.get(f"{name}:latest")
+        digest = model.digest if model else None
+        if self._served is None or (self._served.id, self._served.root) != (name, digest):
+            with self._translated():
+                shown = await self._client.show(name)
+            window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
+            self._chat.model = name
+            self._served = ServedModel(name, min(window, CONTEXT_TOKENS), digest)
 
     async def served(self) -> ServedModel:
         """The configured model, or the first that is pulled."""
-        async with self._discovery:
-            if self._served is None:
-                with self._translated():
-                    name = self._settings.model or await self._first_pulled()
-                    shown = await self._client.show(name)
-                window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
-                self._chat.model = name
-                self._served = ServedModel(name, min(window, CONTEXT_TOKENS))
-            return self._served
+        if self._served is None:
+            await self.check()
+        if self._served is None:
+            raise LanguageModelUnavailable(f"The model at {self._url} is just being exchanged.")
+        return self._served
 
     def forget(self) -> None:
         """Ask for the model again next time."""
         self._served = None
 
     async def choose(
-        self, messages: Sequence[Message], choices: Sequence[str]
-    ) -> dict[str, float] | None:
-        """Ollama's grammar makes the reply one of the choices; it is certain, or unreadable."""
-        reply = await self._invoke(
-            messages, _CHOICE_TOKENS, format={"type": "string", "enum": list(choices)}
-        )
-        choice = chosen(reply, choices)
-        return {other: float(other == choice) for other in choices} if choice else None
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> list[dict[str, float] | None]:
+        """Ollama's grammar makes each reply one of the choices; it is certain, or unreadable."""
+        return await all_of(self._choose(prompt, choices) for prompt in prompts)
 
-    async def complete(self, messages: Sequence[Message], max_tokens: int) -> str:
+    async def complete(self, prompt: Prompt, max_tokens: int) -> str:
         """The whole reply, without thinking."""
-        return without_thinking(await self._invoke(messages, max_tokens))
+        return without_thinking(await self._invoke(prompt, max_tokens))
 
     async def stream(
-        self, messages: Sequence[Message], max_tokens: int, silent_on: str
+        self,
+        prompt: Prompt,
+        max_tokens: int,
+        *,
+        silent_on: str = "",
+        numbers: Mapping[int, int] | None = None,
     ) -> AsyncGenerator[str]:
         """The reply's visible text, piece by piece; closing it ends the server's work."""
         served = await self.served()
         chunks: Any = self._chat.astream(
-            list(messages), options=_options(served, max_tokens), silent_on=silent_on
+            list(prompt),
+            options=_options(served, max_tokens),
+            silent_on=silent_on,
+            numbers=numbers,
         )
         with self._translated():
             async with aclosing(chunks):
@@ -108,16 +143,28 @@ class OllamaServer:
                     if chunk.text:
                         yield chunk.text
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Ollama does not tell."""
+        return None
+
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.close()
 
-    async def _invoke(self, messages: Sequence[Message], max_tokens: int, **request: Any) -> str:
+    async def _choose(self, prompt: Prompt, choices: Sequence[str]) -> dict[str, float] | None:
+        async with self._slots:
+            reply = await self._invoke(
+                prompt, _CHOICE_TOKENS, format={"type": "string", "enum": list(choices)}
+            )
+        choice = chosen(reply, choices)
+        return {other: float(other == choice) for other in choices} if choice else None
+
+    async def _invoke(self, prompt: Prompt, max_tokens: int, **request: Any) -> str:
         """One whole reply: never turned into a stream, whoever listens."""
         served = await self.served()
         with self._translated():
             reply = await self._chat.ainvoke(
-                list(messages),
+                list(prompt),
                 _UNHEARD,
                 stream=False,
                 reasoning=False,
@@ -126,16 +173,6 @@ class OllamaServer:
             )
         return reply.text
 
-    async def _first_pulled(self) -> str:
-        pulled: list[str] = [
-            model.model for model in (await self._client.list()).models if model.model
-        ]
-        if not pulled:
-            raise LanguageModelUnavailable(
-                f"Ollama at {self._url} has no model: run `ollama pull MODEL` there."
-            )
-        return pulled[0]
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """The library's errors as ours."""
@@ -143,23 +180,23 @@ class OllamaServer:
             yield
         except ollama.ResponseError as exc:
             raise self._refusal(exc) from exc
-        except (TimeoutError, httpx.TimeoutException) as exc:
-            raise LanguageModelUnavailable(
-                f"Ollama at {self._url} did not answer in time: it may be loading the model. "
-                "Try again, or raise TANDEM_LLM__TIMEOUT_S."
-            ) from exc
-        except (ConnectionError, httpx.ConnectError) as exc:
-            raise LanguageModelUnavailable(
+        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            raise Unreachable(
                 f"Ollama at {self._url} cannot be reached: check that it runs and that "
                 "TANDEM_LLM__BASE_URLS is right."
             ) from exc
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise ServerDown(
+                f"Ollama at {self._url} did not answer in time: it may be loading the model. "
+                "Try again, or raise TANDEM_LLM__TIMEOUT_S."
+            ) from exc
         except httpx.HTTPError as exc:
-            raise LanguageModelUnavailable(
+            raise ServerFailing(
                 f"Ollama at {self._url} stopped in the middle of its reply: {shortened(exc)}"
             ) from exc
         except (TypeError, KeyError, AttributeError, ValueError) as exc:
             # What the libraries raise on a reply that is not Ollama's.
-            raise LanguageModelUnavailable(
+            raise WrongProtocol(
                 f"{self._url} does not answer like Ollama ({shortened(exc)}): check "
                 "TANDEM_LLM__BASE_URLS and TANDEM_LLM__PROVIDER."
             ) from exc
@@ -168,19 +205,20 @@ class OllamaServer:
         """What a status code means here."""
         said = shortened(exc.error)
         if exc.status_code in (401, 403):
-            return LanguageModelUnavailable(
-                f"Ollama at {self._url} refuses the API key: set TANDEM_LLM__API_KEY."
+            return Refused(
+                f"Ollama at {self._url} refuses the API key: set TANDEM_LLM__API_KEY.",
+                exc.status_code,
             )
         if exc.status_code == 404:
             return ModelNotServed(
                 f"Ollama at {self._url} does not have the model ({said}): run "
-                f"`ollama pull {self._settings.model or 'MODEL'}` there."
+                f"`ollama pull {self._settings.model or 'MODEL'}` there.",
+                exc.status_code,
             )
         if exc.status_code == 429 or exc.status_code >= 500:
-            return ServerBusy(
-                f"Ollama at {self._url} cannot take the request now ({said}). Try again."
-            )
-        return LanguageModelUnavailable(f"Ollama at {self._url} refused the request: {said}")
+            kind = ServerFailing if exc.status_code >= 500 else ServerBusy
+            return kind(f"Ollama at {self._url} cannot take the request now ({said}). Try again.")
+        return Refused(f"Ollama at {self._url} refused the request: {said}", exc.status_code)
 
 
 def _options(served: ServedModel, max_tokens: int) -> dict[str, Any]:

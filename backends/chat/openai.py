@@ -1,48 +1,47 @@
-"""A server that speaks OpenAI's chat protocol, vLLM first.
-
-Only ``LanguageModel`` imports this, once a server is used: ``langchain_openai`` takes a second.
-"""
+"""A server that speaks OpenAI's chat protocol, vLLM first."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
-import httpx2  # the HTTP client inside openai; it lets some of its errors through
-import openai
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGenerationChunk
-from langchain_openai import ChatOpenAI
-from langgraph.constants import TAG_NOSTREAM
-from pydantic import SecretStr
-
-from backends.chat.replies import choice_probabilities, chosen, visible_chunks, without_thinking
-from backends.chat.server import (
-    Message,
-    ModelNotServed,
-    ServedModel,
-    ServerBusy,
-    displayed,
-    shortened,
+from backends.chat.answer_text import THINK, AnswerText
+from backends.chat.connection import Connection
+from backends.chat.replies import (
+    check_end,
+    check_progress,
+    content_of,
+    read_choices,
+    without_thinking,
 )
+from backends.chat.requests import MAX_CONCURRENT, all_of
+from backends.chat.run import ChatRun, chat_run
+from backends.chat.server import Prompt, Refused, ServedModel, WrongProtocol
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
-# Grades and rewrites are not the answer: their tokens stay out of LangGraph's "messages" stream.
-_UNHEARD: Any = {"tags": [TAG_NOSTREAM]}
+_CHAT, _BATCH = "/chat/completions", "/chat/completions/batch"
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+# Without constraints a reply may decorate its one word, and then the word does not come first.
+_UNCONSTRAINED_TOKENS = 8
+_LOGPROBS = {"logprobs": True, "top_logprobs": 10}
+# What a server answers that does not know a path, a field, or a value in one.
+_UNKNOWN_PATH = (400, 404, 405, 422, 501)
+_UNKNOWN_FIELD = (400, 422, 501)
 
 
-class _VisibleChat(ChatOpenAI):
-    """Streams readable text only, and fails where the stream ends without a finish reason."""
+@dataclass(slots=True)
+class _Abilities:
+    """What the server turned out to do for its model; None: not tried yet."""
 
-    async def _astream(
-        self, *args: Any, silent_on: str = "", **kwargs: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks: Any = super()._astream(*args, **kwargs)
-        async with aclosing(visible_chunks(chunks, silent_on=silent_on)) as visible:
-            async for chunk in visible:
-                yield chunk
+    batch: bool | None = None
+    """Several conversations in one request."""
+    form: int = 0
+    """Which of ``_forms`` it takes for a choice: 0 is the richest."""
+    tokenizes: bool = True
+    opens_thinking: bool | None = None
+    """Whether its chat template begins every reply inside a thinking block."""
 
 
 class OpenAIServer:
@@ -50,169 +49,254 @@ class OpenAIServer:
 
     def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
         self._settings = settings
-        self._base_url = base_url
-        self._url = displayed(base_url)
-        # The library would take OPENAI_API_KEY from the environment: that key is not for here.
-        self._key = settings.api_key.get_secret_value() if settings.api_key else "none"
-        self._timeout = openai.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
-        self._http = openai.DefaultAsyncHttpxClient(timeout=self._timeout)
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=self._key, http_client=self._http, max_retries=0
-        )
-        self._discovery = asyncio.Lock()
-        self._found: tuple[ServedModel, ChatOpenAI] | None = None
+        self._connection = Connection(settings, base_url)
+        self._served: ServedModel | None = None
+        self._able = _Abilities()
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+
+    @property
+    def url(self) -> str:
+        """Its address, for messages."""
+        return self._connection.url
+
+    async def check(self) -> None:
+        """Ask for the models; another one, or another context, is learnt anew."""
+        served = self._select(await self._connection.probe("/models"))
+        if served != self._served:
+            self._served, self._able = served, _Abilities()
 
     async def served(self) -> ServedModel:
         """The configured model, or the first that the server lists."""
-        return (await self._discover())[0]
+        if self._served is None:
+            await self.check()
+        if self._served is None:
+            raise LanguageModelUnavailable(f"The model at {self.url} is just being exchanged.")
+        return self._served
 
     def forget(self) -> None:
-        """Ask for the model again next time."""
-        self._found = None
+        """Learn everything anew next time."""
+        self._served, self._able = None, _Abilities()
 
     async def choose(
-        self, messages: Sequence[Message], choices: Sequence[str]
-    ) -> dict[str, float] | None:
-        """One generated token; its probabilities, or else its text, tell the choice."""
-        reply = await self._invoke(
-            messages,
-            max_tokens=1,
-            logprobs=True,
-            top_logprobs=20,
-            extra_body={"structured_outputs": {"choice": list(choices)}, **_NO_THINKING},
-        )
-        probabilities = choice_probabilities(_first_token(reply), choices)
-        if probabilities is None and (choice := chosen(reply.text, choices)):
-            return {other: float(other == choice) for other in choices}
-        return probabilities
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> list[dict[str, float] | None]:
+        """One generated token a prompt; its probabilities, or else its text, tell the choice.
 
-    async def complete(self, messages: Sequence[Message], max_tokens: int) -> str:
+        All in one request where the server takes several conversations at once, as vLLM does.
+        """
+        model = await self.served()
+        async with chat_run("choose", model, prompts, {"choices": list(choices)}) as run:
+            found = None
+            if len(prompts) > 1 and self._able.batch is not False:
+                found = await self._choose_in_one(model, prompts, choices, run)
+            if found is None:
+                found = await self._choose_one_by_one(model, prompts, choices, run)
+            run.reply("\n".join(_told(number, each) for number, each in enumerate(found, 1)))
+        return found
+
+    async def complete(self, prompt: Prompt, max_tokens: int) -> str:
         """The whole reply, without thinking."""
-        reply = await self._invoke(messages, max_tokens=max_tokens, extra_body=_NO_THINKING)
-        return without_thinking(reply.text)
+        model = await self.served()
+        body = {**_request(model, max_tokens), "messages": _messages(prompt)}
+        async with chat_run("complete", model, [prompt], {"max_tokens": max_tokens}) as run:
+            reply = await self._in_form(body, [_NO_THINKING, {}, {}])
+            text = without_thinking("".join(map(content_of, reply["choices"][:1])))
+            run.usage(reply.get("usage"))
+            run.reply(text)
+        return text
 
     async def stream(
-        self, messages: Sequence[Message], max_tokens: int, silent_on: str
+        self,
+        prompt: Prompt,
+        max_tokens: int,
+        *,
+        silent_on: str = "",
+        numbers: Mapping[int, int] | None = None,
     ) -> AsyncGenerator[str]:
         """The reply's visible text, piece by piece; closing it ends the server's work."""
-        _, chat = await self._discover()
-        chunks: Any = chat.astream(list(messages), max_tokens=max_tokens, silent_on=silent_on)
-        with self._translated():
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    if chunk.text:
-                        yield chunk.text
+        model = await self.served()
+        text = AnswerText(silent_on, numbers, thinking=await self._opens_thinking(model))
+        body = {
+            **_request(model, max_tokens),
+            "messages": _messages(prompt),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        async with (
+            chat_run("answer", model, [prompt], {"max_tokens": max_tokens}) as run,
+            aclosing(self._connection.events(_CHAT, body)) as events,
+        ):
+            started = False
+            async for event in events:
+                started = True
+                if visible := _read_event(event, text, run):
+                    await run.token(visible)
+                    yield visible
+            if text.leaked:
+                self._able.opens_thinking = True
+            check_end(text, run.finish_reason, started=started)
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Counted by vLLM's ``/tokenize``, a request each; None where there is no such thing."""
+        model = await self.served()
+        if not self._able.tokenizes:
+            return None
+        try:
+            return list(await asyncio.gather(*(self._count(model, text) for text in texts)))
+        except (Refused, WrongProtocol):
+            self._able.tokenizes = False
+            return None
 
     async def aclose(self) -> None:
         """Close its connections."""
-        await self._client.close()
+        await self._connection.aclose()
 
-    async def _invoke(self, messages: Sequence[Message], **request: Any) -> AIMessage:
-        """One whole reply: never turned into a stream, whoever listens."""
-        _, chat = await self._discover()
-        with self._translated():
-            return await chat.ainvoke(list(messages), _UNHEARD, stream=False, **request)
+    async def _choose_in_one(
+        self, model: ServedModel, prompts: Sequence[Prompt], choices: Sequence[str], run: ChatRun
+    ) -> list[dict[str, float] | None] | None:
+        """All choices from one request; None where the server has no such request."""
+        conversations = [_messages(prompt) for prompt in prompts]
+        body = {**_request(model, 1), "messages": conversations, **_forms(choices)[0]}
+        try:
+            reply = await self._connection.post(_BATCH, body)
+        except (Refused, WrongProtocol) as exc:
+            if isinstance(exc, Refused) and exc.status not in _UNKNOWN_PATH:
+                raise
+            return None
+        self._able.batch = True
+        run.usage(reply.get("usage"))
+        return read_choices(reply, len(prompts), choices)
 
-    async def _discover(self) -> tuple[ServedModel, ChatOpenAI]:
-        async with self._discovery:
-            if self._found is None:
-                with self._translated():
-                    listed = {model.id: model for model in (await self._client.models.list()).data}
-                served = self._select(listed)
-                self._found = served, self._chat(served.id)
-            return self._found
+    async def _choose_one_by_one(
+        self, model: ServedModel, prompts: Sequence[Prompt], choices: Sequence[str], run: ChatRun
+    ) -> list[dict[str, float] | None]:
+        """A request each, at the same time; when one fails the others are stopped."""
+        able = self._able
+        forms = _forms(choices)
 
-    def _chat(self, model: str) -> ChatOpenAI:
-        return _VisibleChat(
-            model=model,
-            base_url=self._base_url,
-            api_key=SecretStr(self._key),
-            http_async_client=self._http,
-            timeout=self._timeout,
-            max_retries=0,  # LanguageModel retries, and knows the other servers
-            temperature=0.0,
-            stream_usage=True,
-            stream_chunk_timeout=self._settings.timeout_s,
-            use_responses_api=False,
-        )
+        async def ask(prompt: Prompt) -> dict[str, Any]:
+            async with self._slots:
+                return await self._in_form(
+                    {**_request(model, 1), "messages": _messages(prompt)}, forms
+                )
 
-    def _select(self, listed: dict[str, Any]) -> ServedModel:
-        name = self._settings.model or next(iter(listed), None)
+        first, *rest = prompts
+        # The first one finds out what the server takes, and fills its prefix cache.
+        replies = [await ask(first)] if able.batch is None else []
+        replies += await all_of(ask(prompt) for prompt in (rest if replies else prompts))
+        if len(prompts) > 1:
+            able.batch = False  # that these were answered shows what the refusal was about
+        run.usage(_sum([reply.get("usage") for reply in replies]))
+        return [read_choices(reply, 1, choices)[0] for reply in replies]
+
+    async def _in_form(
+        self, body: dict[str, Any], forms: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The reply to a request in the richest form that the server takes, which is remembered.
+
+        Forms are what is added to the request, from vLLM's own fields down to nothing.
+        """
+        able = self._able
+        for form in range(able.form, len(forms)):
+            try:
+                reply = await self._connection.post(_CHAT, {**body, **forms[form]})
+            except Refused as exc:
+                if exc.status not in _UNKNOWN_FIELD or form + 1 == len(forms):
+                    raise
+            else:
+                able.form = max(able.form, form)
+                return reply
+        raise AssertionError("there is always a form to try")
+
+    async def _opens_thinking(self, model: ServedModel) -> bool:
+        """Whether the chat template leaves a thinking block open; vLLM can show what it makes."""
+        if self._able.opens_thinking is None:
+            body = {
+                "model": model.id,
+                "messages": [{"role": "user", "content": "?"}],
+                "add_generation_prompt": True,
+                "return_token_strs": True,
+            }
+            try:
+                reply = await self._connection.post_beside("/tokenize", body, "token_strs")
+                made = "".join(str(token) for token in reply["token_strs"])
+            except (Refused, WrongProtocol, PromptTooLong):
+                made = ""
+            self._able.opens_thinking = made.rstrip("\nĊ ").endswith(THINK)
+        return self._able.opens_thinking
+
+    async def _count(self, model: ServedModel, text: str) -> int:
+        async with self._slots:
+            body = {"model": model.id, "prompt": text, "add_special_tokens": False}
+            return len((await self._connection.post_beside("/tokenize", body, "tokens"))["tokens"])
+
+    def _select(self, listed: Any) -> ServedModel:
+        try:
+            models = {str(model["id"]): model for model in listed["data"]}
+        except (TypeError, KeyError) as exc:
+            raise LanguageModelUnavailable(
+                f"{self.url} does not answer like an OpenAI-compatible server (it lists no "
+                "models): check TANDEM_LLM__BASE_URLS; it usually ends in /v1."
+            ) from exc
+        name = self._settings.model or next(iter(models), None)
         if name is None:
             raise LanguageModelUnavailable(
-                f"{self._url} lists no model: start it with one, or set TANDEM_LLM__MODEL."
+                f"{self.url} lists no model: start it with one, or set TANDEM_LLM__MODEL."
             )
-        return ServedModel(name, getattr(listed.get(name), "max_model_len", None))
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The library's errors as ours. What the server says is passed on without the key."""
-        try:
-            yield
-        except openai.APIStatusError as exc:
-            raise self._refusal(exc) from exc
-        except (openai.APITimeoutError, TimeoutError, httpx2.TimeoutException) as exc:
-            raise LanguageModelUnavailable(
-                f"The language model at {self._url} did not answer in time: it may be overloaded "
-                "or asleep. Try again, or raise TANDEM_LLM__TIMEOUT_S."
-            ) from exc
-        except (openai.APIError, httpx2.HTTPError) as exc:
-            if isinstance(exc.__cause__, httpx2.ConnectError):
-                raise LanguageModelUnavailable(
-                    f"The language model at {self._url} cannot be reached: check that its server "
-                    "runs and that TANDEM_LLM__BASE_URLS is right."
-                ) from exc
-            raise LanguageModelUnavailable(
-                f"The language model at {self._url} stopped in the middle of its reply: "
-                f"{self._said(exc)}"
-            ) from exc
-        except (TypeError, KeyError, IndexError, AttributeError, ValueError) as exc:
-            # What langchain_openai raises on a reply that is not of this protocol.
-            raise LanguageModelUnavailable(
-                f"{self._url} does not answer like an OpenAI-compatible server "
-                f"({self._said(exc)}): check TANDEM_LLM__BASE_URLS; it usually ends in /v1."
-            ) from exc
-
-    def _refusal(self, exc: openai.APIStatusError) -> LanguageModelUnavailable:
-        """What a status code means here."""
-        said, status = self._said(exc), exc.status_code
-        if status in (401, 403):
-            return LanguageModelUnavailable(
-                f"{self._url} refuses the API key ({status}): set TANDEM_LLM__API_KEY."
-            )
-        if status == 404:
-            return ModelNotServed(
-                f"{self._url} does not serve what was asked for ({said}): check "
-                "TANDEM_LLM__MODEL and TANDEM_LLM__BASE_URLS, which usually end in /v1."
-            )
-        if status in (400, 413, 422) and _is_about_length(said):
-            return PromptTooLong(
-                f"The prompt is too long for the language model at {self._url}: {said}"
-            )
-        if status == 429 or status >= 500:
-            return ServerBusy(
-                f"The language model at {self._url} cannot take the request now ({status}: "
-                f"{said}). Try again; if it goes on, look at its server's log."
-            )
-        return LanguageModelUnavailable(
-            f"The language model at {self._url} refused the request ({status}): {said}"
+        model = models.get(name, {})
+        length, root = model.get("max_model_len"), model.get("root")
+        return ServedModel(
+            name,
+            length if isinstance(length, int) and length > 0 else None,
+            root if isinstance(root, str) else None,
         )
 
-    def _said(self, exc: Exception) -> str:
-        return shortened(exc).replace(self._key, "***") if self._key != "none" else shortened(exc)
+
+def _request(model: ServedModel, max_tokens: int) -> dict[str, Any]:
+    return {"model": model.id, "max_completion_tokens": max_tokens, "temperature": 0.0}
 
 
-def _is_about_length(said: str) -> bool:
-    """There is no code for it: vLLM and the others say it in words."""
-    words = said.casefold()
-    return any(term in words for term in ("context length", "too long", "maximum", "max_model_len"))
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in prompt]
 
 
-def _first_token(reply: AIMessage) -> list[tuple[str, float]]:
-    """The likeliest first tokens and their logprobs; empty where the server gave none."""
-    content = (reply.response_metadata.get("logprobs") or {}).get("content") or []
-    if not content:
-        return []
-    first = content[0]
-    candidates = [first, *(first.get("top_logprobs") or [])]
-    return [(str(entry["token"]), float(entry["logprob"])) for entry in candidates]
+def _forms(choices: Sequence[str]) -> list[dict[str, Any]]:
+    """How to ask for a choice, from vLLM's way down to what every server takes."""
+    constraint = {"structured_outputs": {"choice": list(choices)}}
+    return [
+        {**_LOGPROBS, **constraint, **_NO_THINKING},
+        _LOGPROBS,
+        {"max_completion_tokens": _UNCONSTRAINED_TOKENS},
+    ]
+
+
+def _read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
+    """What an event of a stream makes readable."""
+    run.usage(event.get("usage"))
+    parts = event.get("choices") or []
+    if not parts or not isinstance(parts[0], dict):
+        return ""
+    delta = parts[0].get("delta") or {}
+    if delta.get("reasoning") or delta.get("reasoning_content"):
+        text.thinks_apart()
+    content = delta.get("content")
+    visible = text.feed(content) if isinstance(content, str) else ""
+    check_progress(text)
+    if reason := parts[0].get("finish_reason"):
+        run.finish_reason = str(reason)
+        visible += text.finish(cut=reason == "length")
+    return visible
+
+
+def _told(number: int, probabilities: Mapping[str, float] | None) -> str:
+    """A choice as a person reads it in a trace."""
+    if probabilities is None:
+        return f"[{number}] unreadable"
+    choice = max(probabilities, key=lambda each: probabilities[each])
+    return f"[{number}] {choice} ({', '.join(f'{c} {p:.3f}' for c, p in probabilities.items())})"
+
+
+def _sum(usages: Sequence[object]) -> dict[str, int]:
+    counted = [usage for usage in usages if isinstance(usage, dict)]
+    names = ("prompt_tokens", "completion_tokens")
+    return {name: sum(int(usage.get(name) or 0) for usage in counted) for name in names}

@@ -6,19 +6,15 @@ was not offered. What cannot be read is None, never an exception and never a gue
 
 import math
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from backends.chat.answer_text import DECORATION, END_THINK, THINK, AnswerText
 from errors import LanguageModelUnavailable
 
 if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk
-
-THINK, END_THINK = "<think>", "</think>"
-
-# What models put around a word they were asked to reply with alone.
-_DECORATION = " \t\r\n*_`\"'[({>#"
 
 
 def without_thinking(text: str) -> str:
@@ -56,78 +52,58 @@ def chosen(text: str, choices: Sequence[str]) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
+def read_choices(
+    reply: Mapping[str, Any], count: int, choices: Sequence[str]
+) -> list[dict[str, float] | None]:
+    """The probabilities in a reply of OpenAI's protocol to ``count`` prompts at once, in order.
+
+    None for a prompt whose part of the reply is missing or cannot be read.
+    """
+    parts: list[Any] = reply["choices"]
+    found: list[dict[str, float] | None] = [None] * count
+    for position, part in enumerate(parts):
+        index = part.get("index", position) if isinstance(part, dict) else -1
+        if isinstance(index, int) and 0 <= index < count and found[index] is None:
+            found[index] = _read_choice(part, choices)
+    return found
+
+
+def content_of(part: object) -> str:
+    """The text of one choice of a reply; thinking that the server sends apart is no part of it."""
+    message = part.get("message") if isinstance(part, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _read_choice(part: Mapping[str, Any], choices: Sequence[str]) -> dict[str, float] | None:
+    """The first token's probabilities, or else what the text says, as certain."""
+    probabilities = choice_probabilities(_first_token(part), choices)
+    if probabilities is None and (choice := chosen(content_of(part), choices)):
+        return {other: float(other == choice) for other in choices}
+    return probabilities
+
+
+def _first_token(part: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The likeliest first tokens and their logprobs; empty where the server gave none."""
+    try:
+        first = part["logprobs"]["content"][0]
+        entries = [first, *(first.get("top_logprobs") or [])]
+        return [(str(entry["token"]), float(entry["logprob"])) for entry in entries]
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+        return []
+
+
 def _begun(token: str, choices: Sequence[str]) -> str | None:
     """The only choice that starts with the token."""
-    start = token.strip(_DECORATION).casefold()
+    start = token.strip(DECORATION).casefold()
     begun = [choice for choice in choices if start and choice.casefold().startswith(start)]
     return begun[0] if len(begun) == 1 else None
 
 
-class VisibleText:
-    """The part of a streamed reply that a person may read, piece by piece.
-
-    Thinking blocks are left out wherever they stand. A reply that begins with ``silent_on`` has
-    no visible text at all (``silenced`` is then true): text is held back only while it may still
-    become that word or a tag.
-    """
-
-    def __init__(self, silent_on: str = "") -> None:
-        self.silenced = False
-        self.thinking = False
-        self.shown = False
-        self._silent_on = silent_on
-        self._held = ""
-        self._beginning = ""
-
-    def feed(self, piece: str) -> str:
-        """What becomes readable with this piece, often the piece itself."""
-        self._held += piece
-        visible = ""
-        while True:
-            tag = END_THINK if self.thinking else THINK
-            before, found, after = self._held.partition(tag)
-            if not found:
-                break
-            visible += "" if self.thinking else before
-            self.thinking = not self.thinking
-            self._held = after
-        free = len(self._held) - _overlap(self._held, tag)
-        visible += "" if self.thinking else self._held[:free]
-        self._held = self._held[free:]
-        return self._unless_silenced(visible, last=False)
-
-    def finish(self) -> str:
-        """What was held back and turned out to be readable."""
-        held = "" if self.thinking else self._held
-        self._held = ""
-        return self._unless_silenced(held, last=True)
-
-    def _unless_silenced(self, text: str, *, last: bool) -> str:
-        if self.silenced:
-            return ""
-        if self.shown:
-            return text
-        self._beginning += text
-        word = self._beginning.lstrip(_DECORATION)
-        if self._silent_on and word.startswith(self._silent_on):
-            self.silenced = True
-            return ""
-        if not self._beginning.strip() or (self._silent_on.startswith(word) and not last):
-            return ""
-        self.shown = True
-        return self._beginning.lstrip()
-
-
-def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of the text may be the beginning of the tag."""
-    longest = min(len(text), len(tag) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)
-
-
 async def visible_chunks(
-    chunks: AsyncGenerator["ChatGenerationChunk"], *, silent_on: str
+    chunks: AsyncGenerator["ChatGenerationChunk"], text: AnswerText
 ) -> AsyncGenerator["ChatGenerationChunk"]:
-    """A model's chunks with readable text only.
+    """A LangChain chat model's chunks with readable text only.
 
     It stands inside the chat model, below LangChain's callbacks, so that whoever listens to the
     model's tokens hears what the reader's caller hears.
@@ -135,19 +111,27 @@ async def visible_chunks(
     Raises:
         LanguageModelUnavailable: the stream stopped in the middle, or nothing can be read.
     """
-    text = VisibleText(silent_on)
     started, finished = False, ""
     async with aclosing(chunks):
         async for chunk in chunks:
             started = True
             finished = _finish_reason(chunk.generation_info) or finished
             yield _with_content(chunk, text.feed(str(chunk.message.content)))
-            if finished and (rest := text.finish()):
+            check_progress(text)
+            if finished and (rest := text.finish(cut=finished == "length")):
                 yield _with_content(chunk, rest, information=False)
-    _check_end(text, finished, started=started)
+    check_end(text, finished, started=started)
 
 
-def _check_end(text: VisibleText, finished: str, *, started: bool) -> None:
+def check_progress(text: AnswerText) -> None:
+    """Raise when the reply will not come to anything any more."""
+    if text.is_endless:
+        raise LanguageModelUnavailable(
+            "The language model gives nothing but white space. Ask again, or try another model."
+        )
+
+
+def check_end(text: AnswerText, finished: str, *, started: bool) -> None:
     """Raise unless the stream came to an end of its own, with something to read."""
     if not started:
         raise LanguageModelUnavailable(
@@ -163,7 +147,7 @@ def _check_end(text: VisibleText, finished: str, *, started: bool) -> None:
         raise LanguageModelUnavailable(
             "The language model used all its tokens for thinking: raise "
             "TANDEM_LLM__MAX_ANSWER_TOKENS."
-            if text.thinking
+            if text.thinking or text.apart
             else "The language model gave an empty answer. Ask again, or try another model."
         )
 

@@ -1,6 +1,6 @@
 """What every language-model server offers to ``LanguageModel``, whatever protocol it speaks."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from errors import LanguageModelUnavailable
 
 Message = tuple[str, str]
-"""A role (``system``, ``user``) and its text, as LangChain's chat models take them."""
+"""A role (``system``, ``user``) and its text."""
+
+Prompt = Sequence[Message]
+"""One conversation, which the model is to continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,41 +21,90 @@ class ServedModel:
     id: str
     max_tokens: int | None
     """The longest prompt and reply together, in the model's tokens, where the server says so."""
+    root: str | None = None
+    """What the id stands for, where the server says so: a repository, a folder, a digest."""
+
+
+class ServerDown(LanguageModelUnavailable):
+    """The server is not there, or was there and does not answer any more."""
+
+
+class Unreachable(ServerDown):
+    """No connection to the server can be made at all."""
 
 
 class ServerBusy(LanguageModelUnavailable):
     """The server is there but cannot take the request now: the same one may, a little later."""
 
 
-class ModelNotServed(LanguageModelUnavailable):
-    """The server does not know the model that was asked for: it may have been exchanged."""
+class ServerFailing(ServerBusy):
+    """The server fails at what it should be able to do, or is just being restarted."""
+
+
+class WrongProtocol(LanguageModelUnavailable):
+    """Something answered, in a way that no such server does."""
+
+
+class Refused(LanguageModelUnavailable):
+    """The server does not take this request, and would not take it later either."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ModelNotServed(Refused):
+    """The server does not know the model or the path asked for: the model may be another now."""
 
 
 class ChatServer(Protocol):
     """One server. Every method raises ``LanguageModelUnavailable`` when it does not answer."""
 
+    @property
+    def url(self) -> str:
+        """Its address as it may be shown: without a password."""
+        ...
+
+    async def check(self) -> None:
+        """Ask, quickly, whether it is there and which model it serves now.
+
+        Raises:
+            Unreachable: no connection within ``connect_timeout_s``.
+            ServerDown: a connection, but no answer within ``connect_timeout_s`` more.
+        """
+        ...
+
     async def served(self) -> ServedModel:
-        """Its model, asked for once and then remembered."""
+        """Its model, as the last check found it; checked now if it never was."""
         ...
 
     def forget(self) -> None:
-        """Ask for the model again next time."""
+        """Learn the model, and what the server can do, anew next time."""
         ...
 
     async def choose(
-        self, messages: Sequence[Message], choices: Sequence[str]
-    ) -> dict[str, float] | None:
-        """How probable each choice is as the reply; None where the reply is unreadable."""
+        self, prompts: Sequence[Prompt], choices: Sequence[str]
+    ) -> list[dict[str, float] | None]:
+        """How probable each choice is as the reply to each prompt; None for an unreadable reply."""
         ...
 
-    async def complete(self, messages: Sequence[Message], max_tokens: int) -> str:
+    async def complete(self, prompt: Prompt, max_tokens: int) -> str:
         """The whole reply, without thinking."""
         ...
 
     def stream(
-        self, messages: Sequence[Message], max_tokens: int, silent_on: str
+        self,
+        prompt: Prompt,
+        max_tokens: int,
+        *,
+        silent_on: str = "",
+        numbers: Mapping[int, int] | None = None,
     ) -> AsyncGenerator[str]:
-        """The reply's visible text, piece by piece."""
+        """The reply's visible text, piece by piece; see ``AnswerText``."""
+        ...
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Each text's length in the model's own tokens; None where the server does not tell."""
         ...
 
     async def aclose(self) -> None:

@@ -1,5 +1,6 @@
 """Bad replies of a language-model server, each with the outcome that is promised for it."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,13 +20,16 @@ from tests.language_model_server import (
     HANG,
     Reply,
     ScriptedServer,
+    batch,
     completion,
+    deltas,
     error,
     scripted,
     stream,
 )
 
 CHAT = "/v1/chat/completions"
+BATCH = "/v1/chat/completions/batch"
 ASK = [("user", "Why?")]
 CHOICES = ("yes", "no")
 KEY = "sk-very-secret"
@@ -44,23 +48,24 @@ async def client(*servers: ScriptedServer | str, **changes: Any) -> AsyncIterato
 
 async def chosen(*replies: Reply) -> dict[str, float] | None:
     async with scripted(*replies) as server, client(server) as model:
-        return await model.choose(ASK, CHOICES)
+        (choice,) = await model.choose([ASK], CHOICES)
+        return choice
 
 
 async def streamed(*replies: Reply, silent_on: str = "") -> list[str]:
     async with scripted(*replies) as server, client(server) as model:
-        return [piece async for piece in model.stream(ASK, silent_on)]
+        return [piece async for piece in model.stream(ASK, silent_on=silent_on)]
 
 
 async def test_a_choice_is_asked_for_as_one_constrained_token_without_thinking() -> None:
     async with scripted(completion("yes", {"yes": -0.1})) as server, client(server) as model:
-        await model.choose(ASK, CHOICES)
+        await model.choose([ASK], CHOICES)
     (request,) = server.asked(CHAT)
     assert request["max_completion_tokens"] == 1
     assert request["structured_outputs"] == {"choice": ["yes", "no"]}
     assert request["chat_template_kwargs"] == {"enable_thinking": False}
     assert request["logprobs"]
-    assert not request["stream"]
+    assert not request.get("stream")
 
 
 @pytest.mark.parametrize(
@@ -110,16 +115,99 @@ async def test_an_error_says_what_to_do_and_never_the_key(
 ) -> None:
     async with scripted(reply) as server, client(server, api_key=SecretStr(KEY)) as model:
         with pytest.raises(kind, match=says) as caught:
-            await model.choose(ASK, CHOICES)
+            await model.choose([ASK], CHOICES)
         with pytest.raises(kind, match=says) as streaming:
             await anext(model.stream(ASK))
     assert KEY not in str(caught.value) + str(streaming.value)
 
 
+TWO = [[("user", "First?")], [("user", "Second?")]]
+YES, NO = {"yes": 1.0, "no": 0.0}, {"yes": 0.0, "no": 1.0}
+
+
+def batching(*replies: Reply, single: Reply | None = None) -> Any:
+    """A server with an endpoint for several conversations."""
+    return scripted(single or completion("yes"), v1_chat_completions_batch=replies)
+
+
+async def test_choices_for_several_prompts_take_one_request() -> None:
+    reply = batch("yes", "no", logprobs=[{"yes": -0.1, "no": -2.4}, {"y": -3.0, "n": -0.1}])
+    async with batching(reply) as server, client(server) as model:
+        found = await model.choose(TWO, CHOICES)
+        await model.choose(TWO, CHOICES)
+    assert [round(each["yes"], 2) for each in found if each] == [0.91, 0.05]
+    request, _ = server.asked(BATCH)
+    assert [[m["content"] for m in messages] for messages in request["messages"]] == [
+        ["First?"],
+        ["Second?"],
+    ]
+    assert request["max_completion_tokens"] == 1
+    assert server.asked(CHAT) == []
+
+
+async def test_a_choice_that_is_missing_from_a_batch_is_unknown() -> None:
+    async with batching(batch(None, "no")) as server, client(server) as model:
+        assert await model.choose(TWO, CHOICES) == [None, NO]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        error(404, "Not Found"),
+        error(405, "Method Not Allowed"),
+        error(400, "messages: value is not a dict"),
+        error(422, "messages: value is not a dict"),
+        error(501, "The model does not support Chat Completions API"),
+        Reply([b'{"status": "ok"}']),
+    ],
+)
+async def test_without_a_batch_endpoint_single_requests_choose_and_that_is_remembered(
+    refusal: Reply,
+) -> None:
+    async with batching(refusal) as server, client(server) as model:
+        assert await model.choose(TWO, CHOICES) == [YES, YES]
+        assert await model.choose(TWO, CHOICES) == [YES, YES]
+    assert len(server.asked(BATCH)) == 1
+    assert len(server.asked(CHAT)) == 4
+
+
+async def test_a_batch_endpoint_is_looked_for_again_with_another_model() -> None:
+    script = batching(error(404, "Not Found"), batch("yes", "no"))
+    async with script as server, client(server) as model:
+        await model.choose(TWO, CHOICES)
+        server.replies[CHAT].appendleft(error(404, "The model `tiny` does not exist."))
+        server.replies["/v1/models"][0] = Reply([b'{"data": [{"id": "new"}]}'])
+        assert await model.choose(TWO, CHOICES) == [YES, NO]
+    assert [request["model"] for request in server.asked(BATCH)] == ["tiny", "new"]
+
+
+async def test_a_batch_that_is_too_long_is_told_apart() -> None:
+    refusal = error(400, "This model's maximum context length is 8 tokens")
+    async with batching(refusal) as server, client(server) as model:
+        with pytest.raises(PromptTooLong):
+            await model.choose(TWO, CHOICES)
+    assert server.asked(CHAT) == []
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_refuses_fields_is_asked_without_them_and_that_is_remembered(
+    status: int,
+) -> None:
+    refusal = error(status, "Unrecognized request argument supplied: structured_outputs")
+    logprobs = error(status, "logprobs are not supported")
+    script = scripted(refusal, logprobs, completion("**Yes**"), completion("no"))
+    async with script as server, client(server) as model:
+        assert await model.choose([ASK], CHOICES) == [YES]
+        assert await model.choose([ASK], CHOICES) == [NO]
+    asked = server.asked(CHAT)
+    assert ["structured_outputs" in request for request in asked] == [True, False, False, False]
+    assert ["logprobs" in request for request in asked] == [True, True, False, False]
+
+
 async def test_a_refused_connection_names_the_setting() -> None:
     async with client("http://127.0.0.1:9/v1") as model:
         with pytest.raises(LanguageModelUnavailable, match="TANDEM_LLM__BASE_URLS"):
-            await model.choose(ASK, CHOICES)
+            await model.choose([ASK], CHOICES)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +238,9 @@ async def test_a_stream_that_breaks_off_gives_what_came_and_then_an_error(
         (stream(), "empty"),
         (stream("  ", "\n\n", "\t"), "empty"),
         (stream("<think>", "round and round", reason="length"), "MAX_ANSWER_TOKENS"),
+        (deltas({"reasoning": "round and round"}, reason="length"), "MAX_ANSWER_TOKENS"),
+        (deltas({"reasoning_content": "round"}, reason="length"), "MAX_ANSWER_TOKENS"),
+        (stream(*[" \n"] * 2000, reason=None), "white space"),
         (Reply([DONE], kind="text/event-stream"), "/v1"),
         (Reply([HANG], kind="text/event-stream"), "in time"),
     ],
@@ -168,13 +259,79 @@ async def test_thinking_is_left_out_of_a_streamed_answer() -> None:
     assert await streamed(reply) == ["Blue", " sky"]
 
 
+async def test_endless_white_space_ends_an_answer_that_had_begun() -> None:
+    async with scripted(stream("Blue", *["\n"] * 2000)) as server, client(server) as model:
+        answer = model.stream(ASK)
+        assert await anext(answer) == "Blue"
+        with pytest.raises(LanguageModelUnavailable, match="white space"):
+            [piece async for piece in answer]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+async def test_thinking_that_a_server_sends_apart_is_no_part_of_the_answer(field: str) -> None:
+    reply = deltas({field: "Hm."}, {field: " So.", "content": None}, {"content": "Blue"})
+    assert await streamed(reply) == ["Blue"]
+
+
+def templated(*strings: str, chat: Reply) -> Any:
+    """A server that shows what its chat template makes of a question."""
+    shown = Reply([json.dumps({"token_strs": strings, "tokens": [1], "count": 1}).encode()])
+    return scripted(chat, tokenize=[shown])
+
+
+async def test_thinking_that_a_chat_template_opens_is_left_out_of_the_answer() -> None:
+    script = templated("<|user|>", "?", "<think>", "\n", chat=stream("Hm", ".</think>", "Blue"))
+    async with script as server, client(server) as model:
+        for _ in range(2):
+            assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+    assert len(server.asked("/tokenize")) == 1
+
+
+async def test_an_answer_is_not_held_back_where_a_template_opens_nothing() -> None:
+    script = templated("<|user|>", "?", "<|assistant|>", chat=stream("Blue", " sky"))
+    async with script as server, client(server) as model:
+        assert [piece async for piece in model.stream(ASK)] == ["Blue", " sky"]
+
+
+async def test_a_server_that_shows_no_template_is_known_by_its_first_answer() -> None:
+    async with scripted(stream("Hm", ".</think>", "Blue")) as server, client(server) as model:
+        assert "".join([piece async for piece in model.stream(ASK)]) == "Hm.Blue"
+        assert "".join([piece async for piece in model.stream(ASK)]) == "Blue"
+
+
+async def test_invented_citations_point_at_nothing_and_the_others_where_the_caller_says() -> None:
+    async with scripted(stream("Blue [", "4", "], [9].")) as server, client(server) as model:
+        pieces = [piece async for piece in model.stream(ASK, numbers={4: 1})]
+    assert "".join(pieces) == "Blue [1], [0]."
+
+
+async def test_line_ends_that_only_python_knows_do_not_break_a_stream() -> None:
+    text = "a\u2028b\u0085c"
+    whole = json.dumps(
+        {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]},
+        ensure_ascii=False,
+    )
+    body = [b"data: " + whole.encode()[:20], whole.encode()[20:] + b"\r\n\r\n", DONE]
+    assert await streamed(Reply(body, kind="text/event-stream")) == [text]
+
+
+async def test_tokens_are_counted_where_the_server_can_and_else_not() -> None:
+    counted = Reply([b'{"count": 3, "tokens": [1, 2, 3]}'])
+    async with scripted(tokenize=[counted]) as server, client(server) as model:
+        assert await model.count_tokens(["a", "b"]) == [3, 3]
+    async with scripted() as server, client(server) as model:
+        assert await model.count_tokens(["a"]) is None
+        assert await model.count_tokens(["a"]) is None
+    assert len(server.asked("/tokenize")) == 1
+
+
 async def test_a_changed_model_is_discovered_again() -> None:
     missing = error(404, "The model `old` does not exist.")
     script = scripted(missing, completion("yes"), models=["old"])
     async with script as server, client(server) as model:
         await model.served()
         server.replies["/v1/models"][0] = Reply([b'{"data": [{"id": "new"}]}'])
-        assert await model.choose(ASK, CHOICES) == {"yes": 1.0, "no": 0.0}
+        assert await model.choose([ASK], CHOICES) == [{"yes": 1.0, "no": 0.0}]
         assert model.name == "new"
     assert [request["model"] for request in server.asked(CHAT)] == ["old", "new"]
 
@@ -182,7 +339,7 @@ async def test_a_changed_model_is_discovered_again() -> None:
 async def test_a_busy_server_is_asked_once_more() -> None:
     script = scripted(error(503, "loading"), completion("no"))
     async with script as server, client(server) as model:
-        assert await model.choose(ASK, CHOICES) == {"yes": 0.0, "no": 1.0}
+        assert await model.choose([ASK], CHOICES) == [{"yes": 0.0, "no": 1.0}]
     assert len(server.asked(CHAT)) == 2
 
 
@@ -195,7 +352,7 @@ async def test_the_next_server_answers_where_the_first_cannot(call: str) -> None
         client("http://127.0.0.1:9/v1", bad, other) as model,
     ):
         if call == "choose":
-            assert await model.choose(ASK, CHOICES) == {"yes": 1.0, "no": 0.0}
+            assert await model.choose([ASK], CHOICES) == [{"yes": 1.0, "no": 0.0}]
         else:
             assert [piece async for piece in model.stream(ASK)] == ["yes"]
         assert model.name == "other"
@@ -240,7 +397,7 @@ async def test_a_graphs_messages_are_what_the_reader_gives(
     async with scripted(stream(*pieces)) as server, client(server) as model:
 
         async def node(_: State) -> State:
-            given = [piece async for piece in model.stream(ASK, "NOT_FOUND")]
+            given = [piece async for piece in model.stream(ASK, silent_on="NOT_FOUND")]
             assert given == expected
             return {"text": "".join(given)}
 
@@ -251,8 +408,8 @@ async def test_grades_and_rewrites_are_not_heard_in_a_graphs_messages() -> None:
     async with scripted(completion("yes", {"yes": -0.1})) as server, client(server) as model:
 
         async def node(_: State) -> State:
-            await model.choose(ASK, CHOICES)
+            await model.choose([ASK], CHOICES)
             return {"text": await model.complete(ASK, 10)}
 
         assert await heard(node) == []
-        assert [request["stream"] for request in server.asked(CHAT)] == [False, False]
+        assert ["stream" in request for request in server.asked(CHAT)] == [False, False]

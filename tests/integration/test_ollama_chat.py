@@ -63,7 +63,7 @@ async def test_an_answer_streams_with_a_context_window_of_our_own() -> None:
 async def test_a_choice_is_constrained_and_read_from_the_text() -> None:
     whole = Reply([json.dumps(said('"yes"', done=True, done_reason="stop")).encode()])
     async with ollama(whole) as server, client(server) as model:
-        assert await model.choose(ASK, CHOICES) == {"yes": 1.0, "no": 0.0}
+        assert await model.choose([ASK], CHOICES) == [{"yes": 1.0, "no": 0.0}]
     (request,) = server.asked(CHAT)
     assert request["format"] == {"type": "string", "enum": ["yes", "no"]}
     assert request["think"] is False

@@ -43,6 +43,7 @@ def vllm_url(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 *("--model", tiny_model, "--served-model-name", "tiny"),
                 *("--host", "127.0.0.1", "--port", str(port), "--max-model-len", "4096"),
                 *("--dtype", "bfloat16", "--enforce-eager"),
+                *("--block-size", "32"),  # the smallest on the CPU; on a GPU blocks have 16
             ],
             env={
                 **os.environ,

@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,29 +16,31 @@ from langchain_core.runnables.config import var_child_runnable_config
 from backends.language_model import LanguageModel
 from backends.reader import Passage
 from errors import PromptTooLong
+from nodes.prompts import estimated_tokens
 from nodes.reading import LanguageModelReader
 from settings import LanguageModelSettings
+from tests.fakes import passage
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
+SECRET = b"of this installation"
+BLOCK = 32
+"""Tokens of a cached block, as the server was started."""
 QUESTION = [("user", "Is the sky blue?")]
 
 
-def passages(count: int, words: int = 60) -> list[Passage]:
-    """Passages of different text."""
+def passages(count: int, words: int = 150) -> list[Passage]:
+    """Passages of this project's prose, as long as most chunks, seen for the first time."""
+    prose = (ROOT / "docs" / "answering.md").read_text().split()
+    new = uuid.uuid4().hex[:6]
     return [
-        Passage(
-            id=str(uuid.uuid4()),
-            text=" ".join(f"fact{number}x{word}" for word in range(words)),
+        passage(
+            f"{new} {' '.join((prose * 9)[number * words : (number + 1) * words])}",
             source=f"docs/{number}.md",
             also_in=[],
             title=f"Title {number}",
-            heading="",
-            page=None,
-            start_line=1,
-            end_line=2,
-            score=1.0,
-            relevance=None,
         )
         for number in range(count)
     ]
@@ -72,7 +75,7 @@ async def test_a_choice_costs_one_generated_token(
     language_model: LanguageModel, vllm_url: str
 ) -> None:
     before = await counter(vllm_url, "generation_tokens_total")
-    probabilities = await language_model.choose(QUESTION, ("yes", "no"))
+    (probabilities,) = await language_model.choose([QUESTION], ("yes", "no"))
     assert await counter(vllm_url, "generation_tokens_total") - before == 1
     assert probabilities is not None
     assert set(probabilities) == {"yes", "no"}
@@ -124,20 +127,117 @@ async def test_leaving_a_stream_early_ends_the_work_at_the_server(vllm_url: str)
 
 async def test_a_prompt_beyond_the_context_is_told_apart(language_model: LanguageModel) -> None:
     with pytest.raises(PromptTooLong, match="too long"):
-        await language_model.choose([("user", "word " * 9000)], ("yes", "no"))
+        await language_model.choose([[("user", "word " * 9000)]], ("yes", "no"))
 
 
-async def test_grading_generates_one_token_a_passage_and_shares_the_prefix(
+async def requests_for(url: str, path: str) -> float:
+    """How many HTTP requests a path has had."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        text = (await client.get(f"{url}/metrics")).text
+    counts = re.findall(rf'^http_requests_total{{.*handler="{path}".*}} (\S+)$', text, re.MULTILINE)
+    return sum(float(count) for count in counts)
+
+
+async def computed(url: str) -> float:
+    """Prompt tokens that were computed, and not found in the prefix cache."""
+    prompts = await counter(url, "prompt_tokens_total")
+    return prompts - await counter(url, "prefix_cache_hits_total")
+
+
+async def test_grading_is_one_request_with_one_token_a_passage(
     language_model: LanguageModel, vllm_url: str
 ) -> None:
     reader = LanguageModelReader(language_model)
-    question = f"What is {uuid.uuid4()}?"
+    batch, single = "/v1/chat/completions/batch", "/v1/chat/completions"
+    asked = await requests_for(vllm_url, batch), await requests_for(vllm_url, single)
     tokens = await counter(vllm_url, "generation_tokens_total")
-    hits = await counter(vllm_url, "prefix_cache_hits_total")
-    grades = await reader.grade(question, passages(4))
+    grades = await reader.grade(f"What is {uuid.uuid4()}?", passages(4))
     assert [grade is not None and 0 <= grade <= 1 for grade in grades] == [True] * 4
     assert await counter(vllm_url, "generation_tokens_total") - tokens == 4
-    assert await counter(vllm_url, "prefix_cache_hits_total") - hits > 0
+    assert await requests_for(vllm_url, batch) - asked[0] == 1
+    assert await requests_for(vllm_url, single) - asked[1] == 0
+    assert reader.unreadable == 0
+
+
+async def test_single_requests_give_the_grades_that_one_request_gives(
+    language_model: LanguageModel,
+) -> None:
+    prompts = [[("user", f"Is {number} even?")] for number in range(3)]
+    together = await language_model.choose(prompts, ("yes", "no"))
+    alone = [(await language_model.choose([prompt], ("yes", "no")))[0] for prompt in prompts]
+    for one, other in zip(together, alone, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one == pytest.approx(other, abs=0.02)
+
+
+async def test_the_shared_beginning_is_computed_once_for_all_grades(
+    language_model: LanguageModel, vllm_url: str
+) -> None:
+    reader = LanguageModelReader(language_model)
+    before = await computed(vllm_url), await counter(vllm_url, "prompt_tokens_total")
+    await reader.grade(f"What is {uuid.uuid4()}?", passages(6))
+    new = await computed(vllm_url) - before[0]
+    prompt = (await counter(vllm_url, "prompt_tokens_total") - before[1]) / 6
+    assert new < prompt + 5 * (BLOCK + 8), "besides one prompt, each adds a block and a few tokens"
+
+
+async def test_grading_and_answering_compute_hardly_more_than_answering_alone(
+    language_model: LanguageModel, vllm_url: str
+) -> None:
+    await answer(LanguageModelReader(language_model, secret=SECRET), passages(2))
+    graded = bare = 0.0
+    for number in range(8):  # where a block ends in a prompt is chance
+        words = 140 + 3 * number
+        reader = LanguageModelReader(language_model, secret=SECRET)
+        found = passages(4, words)
+        before = await computed(vllm_url)
+        question = await grade(reader, found)
+        await answer(reader, [found[2], found[0], found[3], found[1]], question)
+        graded += await computed(vllm_url) - before
+        before = await computed(vllm_url)
+        await answer(LanguageModelReader(language_model, secret=SECRET), passages(4, words))
+        bare += await computed(vllm_url) - before
+    print(f"prompt tokens computed: {graded:.0f} graded and answered, {bare:.0f} answered")  # noqa: T201
+    assert graded / bare <= 1.1
+
+
+async def test_a_claim_is_checked_behind_its_answers_cached_prompt(
+    language_model: LanguageModel, vllm_url: str
+) -> None:
+    reader = LanguageModelReader(language_model)
+    found = passages(4)
+    question = await grade(reader, found)
+    await answer(reader, found, question)
+    before = await computed(vllm_url)
+    support = await reader.verify(question, found, "Grading costs a token.", [1, 2])
+    assert support is not None
+    assert await computed(vllm_url) - before < 200
+
+
+async def test_tokens_are_the_models_own(language_model: LanguageModel) -> None:
+    short, long = await language_model.count_tokens(["grade", "grade " * 50]) or [0, 0]
+    assert 0 < short < long < estimated_tokens("grade " * 50) * 2
+    assert await language_model.count_tokens(["grade " * 50]) == [long]
+
+
+async def test_the_server_tells_what_its_model_is(
+    language_model: LanguageModel, tiny_model: Path
+) -> None:
+    await language_model.choose([QUESTION], ("yes", "no"))
+    assert language_model.model is not None
+    assert language_model.model.root == str(tiny_model)
+
+
+async def grade(reader: LanguageModelReader, found: list[Passage]) -> str:
+    question = f"What is {uuid.uuid4()}?"
+    await reader.grade(question, found)
+    return question
+
+
+async def answer(reader: LanguageModelReader, found: list[Passage], question: str = "") -> str:
+    pieces = reader.answer(question or f"What is {uuid.uuid4()}?", found)
+    return "".join([piece async for piece in pieces])
 
 
 async def test_a_whole_cycle_of_the_reader_runs(language_model: LanguageModel) -> None:

@@ -1,19 +1,12 @@
-"""Replies are read tolerantly, and only what a person may read gets through."""
+"""Replies are read tolerantly: what cannot be read is unknown."""
 
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from backends.chat.replies import VisibleText, choice_probabilities, chosen, without_thinking
+from backends.chat.replies import choice_probabilities, chosen, read_choices, without_thinking
 
 CHOICES = ("yes", "no")
-
-
-def visible(pieces: list[str], silent_on: str = "") -> str:
-    text = VisibleText(silent_on)
-    return "".join([text.feed(piece) for piece in pieces]) + text.finish()
 
 
 @pytest.mark.parametrize(
@@ -62,35 +55,38 @@ def test_a_beginning_common_to_both_choices_counts_for_neither() -> None:
     assert choice_probabilities([("s", -0.1)], ("supported", "stated")) is None
 
 
-@given(st.text(alphabet="ab <>/think", max_size=40), st.data())
-def test_how_a_reply_is_cut_into_pieces_does_not_matter(reply: str, data: st.DataObject) -> None:
-    cut = data.draw(st.integers(0, len(reply)))
-    assert visible([reply[:cut], reply[cut:]]) == visible([reply]) == visible(list(reply))
+def said(text: str, index: int | None = None) -> dict[str, object]:
+    part: dict[str, object] = {"message": {"content": text}}
+    return part if index is None else {**part, "index": index}
 
 
-def test_text_is_not_held_back_longer_than_it_may_become_the_silent_word() -> None:
-    text = VisibleText("NOT_FOUND")
-    assert [text.feed(piece) for piece in ("  N", "OT", " here", " now")] == [
-        "",
-        "",
-        "NOT here",
-        " now",
-    ]
+YES, NO = {"yes": 1.0, "no": 0.0}, {"yes": 0.0, "no": 1.0}
 
 
 @pytest.mark.parametrize(
-    "pieces", [["NOT_FOUND"], ["**NOT", "_FOUND**"], [" \n'NOT_FOUND'. Sorry, ", "nothing."]]
+    ("parts", "found"),
+    [
+        ([said("yes", 0), said("no", 1)], [YES, NO]),
+        ([said("no", 1), said("yes", 0)], [YES, NO]),
+        ([said("yes"), said("no")], [YES, NO]),
+        ([said("no", 1)], [None, NO]),
+        ([said("yes", 0), said("no", 7)], [YES, None]),
+        ([said("yes", -1)], [None, None]),
+        ([said("yes", 0), said("no", 0)], [YES, None]),
+        ([None, "x", {"index": 0}, {"index": 1, "message": {"content": 5}}], [None, None]),
+        ([], [None, None]),
+    ],
 )
-def test_a_reply_that_begins_with_the_silent_word_is_silent(pieces: list[str]) -> None:
-    text = VisibleText("NOT_FOUND")
-    assert "".join(text.feed(piece) for piece in pieces) + text.finish() == ""
-    assert text.silenced
+def test_each_choice_of_a_batch_goes_to_its_prompt_and_a_missing_one_is_unknown(
+    parts: list[object], found: list[object]
+) -> None:
+    assert read_choices({"choices": parts}, 2, CHOICES) == found
 
 
-def test_the_silent_word_later_in_an_answer_is_quoted() -> None:
-    assert visible(["The code is ", "NOT_FOUND [1]."], "NOT_FOUND") == "The code is NOT_FOUND [1]."
-
-
-def test_a_reply_that_ends_while_held_back_is_given_out() -> None:
-    assert visible(["NOT", "_"], "NOT_FOUND") == "NOT_"
-    assert visible(["a <thi"]) == "a <thi"
+@pytest.mark.parametrize(
+    "logprobs",
+    [{"content": []}, {"content": [{}]}, {"content": None}, {"content": [{"token": "y"}]}, "x"],
+)
+def test_logprobs_of_another_shape_leave_the_text_to_be_read(logprobs: object) -> None:
+    reply = {"choices": [{**said("no"), "logprobs": logprobs}]}
+    assert read_choices(reply, 1, CHOICES) == [NO]
