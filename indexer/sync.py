@@ -191,15 +191,11 @@ def _refusing(
 async def _apply(
     changes: Changes, pipeline: Pipeline, tally: Tally, meter: Meter, reader: Reader
 ) -> None:
-    """New files come first and vanished ones last: a moved file's vectors are still there then."""
-    if not changes.new:
-        await pipeline.delete(changes.vanished)
+    """Vanished files come last: where they were moved to, their vectors are still there then."""
     due = [(file, None) for file in changes.new] + changes.suspect
     meter.expect(len(due), sum(file.size for file, _ in due))
     await pipeline.run(partial(reader, file, previous) for file, previous in due)
-    if changes.new:
-        await pipeline.delete(changes.vanished)
-    await pipeline.delete(tally.gone)
+    await pipeline.delete([*changes.vanished, *tally.gone])
 
 
 def _read(

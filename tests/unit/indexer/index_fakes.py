@@ -1,6 +1,7 @@
 """Stand-ins for what the indexer talks to: vectors in a dict, embeddings by hash."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,16 @@ from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.sparse import Bm25Sparse
 from backends.vector_store import Point, VectorStore
 from backends.visibility import Visibility
+from errors import ParsingError
+from indexer.chunking import chunk
 from indexer.manifest import Manifest
+from indexer.parsing import parse
+from indexer.points import draft
 from indexer.progress import SyncReport
+from indexer.reading import relative_path
+from indexer.records import FileRecord
 from indexer.replacing import hide_unsettled
+from indexer.sources import SourceFile, discover
 from indexer.sync import sync
 
 
@@ -174,6 +182,26 @@ async def from_scratch(data_dir: Path, *paths: Path) -> dict[str, Point]:
     finally:
         await index.manifest.aclose()
     return index.store.points
+
+
+def by_hand(root: Path) -> dict[str, Point]:
+    """What an index of a folder holds: every file parsed, cut and embedded by itself."""
+    model = HashEmbeddings()
+    points: dict[str, Point] = {}
+    for file in discover(root, max_bytes=1_000_000):
+        if not isinstance(file, SourceFile):
+            continue
+        with contextlib.suppress(ParsingError):
+            document = parse(file.path)
+            chunks = chunk(document, count_tokens=model.count_tokens, max_tokens=model.max_tokens)
+            path = relative_path(file)
+            record = FileRecord(str(root), path, file.source, 0, 0, 0, 0, "", "indexed", "", "", 0)
+            for made in draft(record, chunks):
+                (words,) = Bm25Sparse().embed_documents([made.keywords])
+                vector = _vector(made.embedded_text)
+                name = made.point.id
+                points[name] = Point(name, made.text, made.metadata, vector, words)
+    return points
 
 
 async def look_away(*_: object) -> None:
