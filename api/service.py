@@ -15,9 +15,10 @@ from errors import VectorStoreUnavailable
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.freshness import Freshness
-from indexer.following import Event, Follower, report_bug
+from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
+from indexer.news import Event
 from indexer.watch import Pace
 from settings import Settings, WatchSettings
 
@@ -49,7 +50,7 @@ class Service:
 
         The syncing is done by ``follower.run``, which whoever opened the service has running.
         """
-        with self.follower.events() as events:
+        with self.follower.news.reading() as events:
             async with self.follower.following(paths):
                 while not self.stopping.is_set():
                     if (event := await _unless(self.stopping, events)) is not None:
