@@ -51,7 +51,10 @@ class Service:
         The syncing is done by ``follower.run``, which whoever opened the service has running.
         """
         with self.follower.news.reading() as events:
-            async with self.follower.following(paths):
+            async with self.follower.following(paths) as folders:
+                for folder in folders:
+                    if folder.how != "waiting":  # else an event will tell
+                        yield folder.event()
                 while not self.stopping.is_set():
                     if (event := await _unless(self.stopping, events)) is not None:
                         yield event

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.freshness import in_iso
+from indexer.news import Event
 from indexer.watch import How
 
 
@@ -35,6 +36,15 @@ class Folder:
     def settle(self) -> None:
         """All of it has been compared."""
         self.compared, self.problem = True, ""
+
+    def without_place(self, message: str) -> str:
+        """A message that names the folder without telling where it lies on this machine."""
+        return message.replace(str(self.root), self.root.name)
+
+    def event(self) -> Event:
+        """That it is watched, and how."""
+        data = {"root": self.root.name, "how": self.how, "warning": self.warning}
+        return Event("watching", data)
 
     def status(self, checked: float | None) -> dict[str, Any]:
         """What clients are told of it: not where it lies on this machine."""

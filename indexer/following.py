@@ -61,11 +61,6 @@ class Follower:
         """The watched folders."""
         return list(self._folders.values())
 
-    @property
-    def paused(self) -> str:
-        """Why nothing is synced although something is due; else empty."""
-        return self._paused
-
     async def run(self) -> None:
         """Syncs what is due, for ever; to be cancelled."""
         waits = iter(self._backoff)
@@ -84,14 +79,17 @@ class Follower:
                 waits = iter(self._backoff)
 
     @contextlib.asynccontextmanager
-    async def following(self, paths: Sequence[Path]) -> AsyncIterator[None]:
-        """Watches these folders, or single files, for as long as the block runs."""
+    async def following(self, paths: Sequence[Path]) -> AsyncIterator[list[Folder]]:
+        """Watches these folders, or single files, for as long as the block runs.
+
+        One inside of a folder that is followed already is followed with that folder.
+        """
         real = await asyncio.to_thread(outermost, paths)
         roots = {self._home(path) for path in real}
         for root in roots:
             self._begin(root)
         try:
-            yield
+            yield [self._folders[root] for root in roots]
         finally:
             for root in roots:
                 await self._end(root)
@@ -103,7 +101,7 @@ class Follower:
             {folder.root: folder.problem for folder in self.folders},
             pending=self._pending(),
             since=self._behind_since(),
-            paused=self._paused,
+            paused=self._paused if self._backlog.batch or self._at_work else "",
         )
 
     # watching
@@ -144,13 +142,12 @@ class Follower:
             folder.doubt()
             self._blame(folder, notice.reason)
             self._backlog.drop(root)
-            self.news.tell(Event("gone", {"root": root.name, "reason": notice.reason}))
+            self.news.tell(Event("gone", {"root": root.name, "reason": folder.problem}))
         elif isinstance(notice, Watching):
-            if notice.warning and notice.warning != folder.warning:
+            if folder.without_place(notice.warning) != folder.warning:
                 log.warning("%s", notice.warning)
-            folder.how, folder.warning = notice
-            data = {"root": root.name, "how": notice.how, "warning": notice.warning}
-            self.news.tell(Event("watching", data))
+            folder.how, folder.warning = notice.how, folder.without_place(notice.warning)
+            self.news.tell(folder.event())
         elif look := self._ours(notice):
             if look.reason in ("begun", "missed"):
                 folder.doubt()
@@ -176,8 +173,12 @@ class Follower:
             for path in paths
         }
         rest |= (batch.poll & self._folders.keys()) - complete
-        if rest:
+        if not rest:
+            return
+        try:
             self._tell_of(await self._run(sorted(rest), touched=True))
+        except PathError:  # one of the roots is not there: comparing them says which
+            await self._compare(sorted(batch.roots() & self._folders.keys()))
 
     async def _compare(self, roots: list[Path]) -> None:
         """Compares roots in full; one that is not there keeps no other waiting."""
@@ -222,11 +223,11 @@ class Follower:
             self.news.tell(Event("resumed", {}))
 
     def _blame(self, folder: Folder, problem: str) -> None:
-        if folder.problem != problem:
+        if folder.problem != folder.without_place(problem):
             log.error("%s", problem)
         if not folder.problem and folder.compared:
             folder.behind_since = time.monotonic()
-        folder.problem = problem
+        folder.problem = folder.without_place(problem)
 
     def _tell_of(self, report: SyncReport, *, always: bool = False) -> None:
         if report.changes or always:

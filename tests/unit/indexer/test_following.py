@@ -259,7 +259,7 @@ async def test_a_root_that_vanishes_loses_nothing_and_is_taken_up_when_it_return
         await it.until_told("gone")
         freshness = await it.follower.freshness()
         assert freshness["state"] == "paused"
-        assert str(folder) in freshness["reason"]
+        assert freshness["reason"].startswith("notes cannot be watched")  # not where it lies
         assert len(index.sources()) == 3
         write(away / "a.txt", "Edited while it was away.")
         embedded = len(index.embeddings.embedded)
