@@ -15,7 +15,6 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.service import Service
 from errors import Forbidden, TandemError
-from indexer.following import folder_status
 from indexer.records import FileRecord
 from indexer.sync import Progress
 
@@ -85,9 +84,7 @@ async def index_status(service: Service) -> dict[str, Any]:
 async def _watching(service: Service) -> list[dict[str, Any]]:
     """How each watched folder is watched, and what keeps it from being synced."""
     checked = await service.indexing.manifest.checked()
-    return [
-        folder_status(folder, checked.get(str(folder.root))) for folder in service.follower.folders
-    ]
+    return [folder.status(checked.get(str(folder.root))) for folder in service.follower.folders]
 
 
 def _shown(record: FileRecord) -> dict[str, Any]:

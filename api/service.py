@@ -18,9 +18,10 @@ from graph.context import RagContext
 from graph.events import Event as RunEvent
 from graph.events import run_events
 from graph.freshness import Freshness
-from indexer.following import Event, Follower, report_bug
+from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
+from indexer.news import Event
 from indexer.replacing import hide_unsettled
 from indexer.watch import Pace
 from settings import Settings, WatchSettings
@@ -72,8 +73,11 @@ class Service:
 
         The syncing is done by ``follower.run``, which whoever opened the service has running.
         """
-        with self.follower.events() as events:
-            async with self.follower.following(paths):
+        with self.follower.news.reading() as events:
+            async with self.follower.following(paths) as folders:
+                for folder in folders:
+                    if folder.how != "waiting":  # else an event will tell
+                        yield folder.event()
                 while not self.stopping.is_set():
                     if (event := await _unless(self.stopping, events)) is not None:
                         yield event

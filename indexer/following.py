@@ -4,31 +4,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Protocol
 
 from errors import PathError, TandemError
-from graph.freshness import Freshness, IndexState
+from graph.freshness import Freshness
 from indexer.backlog import Backlog, Batch
-from indexer.freshness import Records, in_iso, look_up
+from indexer.folders import Folder, outermost
+from indexer.freshness import followed_freshness
 from indexer.manifest import Manifest
+from indexer.news import Event, News
 from indexer.patience import Backoff
 from indexer.progress import Progress, SyncReport
-from indexer.watch import Gone, How, Look, Notice, Pace, Watching, watch
+from indexer.watch import Gone, Look, Notice, Pace, Watching, watch
 
 log = logging.getLogger(__name__)
-
-_UNREAD = 1_000
-"""Events that a slow reader may fall behind before the oldest are dropped."""
-
-
-class Event(NamedTuple):
-    """Something that those who look on may want to know."""
-
-    name: Literal["watching", "gone", "synced", "paused", "resumed"]
-    data: dict[str, Any]
 
 
 class Sync(Protocol):
@@ -41,22 +33,6 @@ class Sync(Protocol):
         touched: bool,
         on_progress: Callable[[Progress], None],
     ) -> SyncReport: ...
-
-
-@dataclass(slots=True)
-class Folder:
-    """A watched folder, as it stands."""
-
-    root: Path
-    how: How = "waiting"
-    warning: str = ""
-    problem: str = ""
-    """Why it cannot be compared; else empty."""
-    compared: bool = False
-    """All of it has been looked at since watching began."""
-    behind_since: float = field(default_factory=time.monotonic)
-    """Where it was not compared or has a problem: since when."""
-    watchers: int = 0
 
 
 class Follower:
@@ -78,17 +54,12 @@ class Follower:
         self._at_work = Batch()
         self._progress: Progress | None = None
         self._paused = ""
-        self._readers: list[asyncio.Queue[Event]] = []
+        self.news = News()
 
     @property
     def folders(self) -> list[Folder]:
         """The watched folders."""
         return list(self._folders.values())
-
-    @property
-    def paused(self) -> str:
-        """Why nothing is synced although something is due; else empty."""
-        return self._paused
 
     async def run(self) -> None:
         """Syncs what is due, for ever; to be cancelled."""
@@ -108,42 +79,29 @@ class Follower:
                 waits = iter(self._backoff)
 
     @contextlib.asynccontextmanager
-    async def following(self, paths: Sequence[Path]) -> AsyncIterator[None]:
-        """Watches these folders, or single files, for as long as the block runs."""
-        real = await asyncio.to_thread(_outermost, paths)
+    async def following(self, paths: Sequence[Path]) -> AsyncIterator[list[Folder]]:
+        """Watches these folders, or single files, for as long as the block runs.
+
+        One inside of a folder that is followed already is followed with that folder.
+        """
+        real = await asyncio.to_thread(outermost, paths)
         roots = {self._home(path) for path in real}
         for root in roots:
             self._begin(root)
         try:
-            yield
+            yield [self._folders[root] for root in roots]
         finally:
             for root in roots:
                 await self._end(root)
 
-    @contextlib.contextmanager
-    def events(self) -> Iterator["asyncio.Queue[Event]"]:
-        """What happens from now on; of too much, the newest."""
-        reader: asyncio.Queue[Event] = asyncio.Queue(_UNREAD)
-        self._readers.append(reader)
-        try:
-            yield reader
-        finally:
-            self._readers.remove(reader)
-
     async def freshness(self) -> Freshness:
         """How far the index is behind the watched folders, now."""
-        try:
-            records = await look_up(self.manifest, self._folders)
-        except TandemError:  # an answer is worth more than its age
-            records = Records(0, None, [])
-        state, since = self._state()
-        return Freshness(
-            state=state,
+        return await followed_freshness(
+            self.manifest,
+            {folder.root: folder.problem for folder in self.folders},
             pending=self._pending(),
-            behind_s=0.0 if since is None else round(time.monotonic() - since, 3),
-            checked_at=records.checked_at,
-            documents=records.documents,
-            reason=self._reason(records),
+            since=self._behind_since(),
+            paused=self._paused if self._backlog.batch or self._at_work else "",
         )
 
     # watching
@@ -154,7 +112,7 @@ class Follower:
 
     def _begin(self, root: Path) -> None:
         folder = self._folders.setdefault(root, Folder(root))
-        folder.watchers += 1
+        folder.followers += 1
         if root not in self._tasks:
             task = asyncio.create_task(self._attend(folder), name=f"watch {root}")
             task.add_done_callback(report_bug)
@@ -162,8 +120,8 @@ class Follower:
 
     async def _end(self, root: Path) -> None:
         folder = self._folders[root]
-        folder.watchers -= 1
-        if not folder.watchers:
+        folder.followers -= 1
+        if not folder.followers:
             del self._folders[root]
             self._backlog.drop(root)
             task = self._tasks.pop(root)
@@ -181,19 +139,18 @@ class Follower:
         root = folder.root
         if isinstance(notice, Gone):
             folder.how = "waiting"
-            folder.compared = False
+            folder.doubt()
             self._blame(folder, notice.reason)
             self._backlog.drop(root)
-            self._tell(Event("gone", {"root": root.name, "reason": notice.reason}))
+            self.news.tell(Event("gone", {"root": root.name, "reason": folder.problem}))
         elif isinstance(notice, Watching):
-            if notice.warning and notice.warning != folder.warning:
+            if folder.without_place(notice.warning) != folder.warning:
                 log.warning("%s", notice.warning)
-            folder.how, folder.warning = notice
-            data = {"root": root.name, "how": notice.how, "warning": notice.warning}
-            self._tell(Event("watching", data))
+            folder.how, folder.warning = notice.how, folder.without_place(notice.warning)
+            self.news.tell(folder.event())
         elif look := self._ours(notice):
-            if look.reason in ("begun", "missed") and folder.compared:
-                folder.compared, folder.behind_since = False, time.monotonic()
+            if look.reason in ("begun", "missed"):
+                folder.doubt()
             self._backlog.add(root, look)
 
     def _ours(self, look: Look) -> Look | None:
@@ -216,8 +173,12 @@ class Follower:
             for path in paths
         }
         rest |= (batch.poll & self._folders.keys()) - complete
-        if rest:
+        if not rest:
+            return
+        try:
             self._tell_of(await self._run(sorted(rest), touched=True))
+        except PathError:  # one of the roots is not there: comparing them says which
+            await self._compare(sorted(batch.roots() & self._folders.keys()))
 
     async def _compare(self, roots: list[Path]) -> None:
         """Compares roots in full; one that is not there keeps no other waiting."""
@@ -235,7 +196,7 @@ class Follower:
             return
         for root in roots:
             if folder := self._folders.get(root):
-                folder.compared, folder.problem = True, ""
+                folder.settle()
         self._tell_of(report, always=first)
 
     async def _run(self, paths: list[Path], *, touched: bool) -> SyncReport:
@@ -256,28 +217,22 @@ class Follower:
         self._paused = reason
         if reason:
             log.error("indexing is paused: %s", reason)
-            self._tell(Event("paused", {"reason": reason}))
+            self.news.tell(Event("paused", {"reason": reason}))
         else:
             log.info("indexing goes on")
-            self._tell(Event("resumed", {}))
+            self.news.tell(Event("resumed", {}))
 
     def _blame(self, folder: Folder, problem: str) -> None:
-        if folder.problem != problem:
+        if folder.problem != folder.without_place(problem):
             log.error("%s", problem)
         if not folder.problem and folder.compared:
             folder.behind_since = time.monotonic()
-        folder.problem = problem
+        folder.problem = folder.without_place(problem)
 
     def _tell_of(self, report: SyncReport, *, always: bool = False) -> None:
         if report.changes or always:
             log.info("%s", report.summary())
-            self._tell(Event("synced", asdict(report)))
-
-    def _tell(self, event: Event) -> None:
-        for reader in self._readers:
-            if reader.full():
-                reader.get_nowait()
-            reader.put_nowait(event)
+            self.news.tell(Event("synced", asdict(report)))
 
     # freshness
 
@@ -291,41 +246,14 @@ class Follower:
             at_work = progress.files_total - progress.files_done
         return self._backlog.batch.pending() + at_work
 
-    def _state(self) -> tuple[IndexState, float | None]:
-        """The state, and since when something is known not to be in the index."""
-        folders = self._folders.values()
+    def _behind_since(self) -> float | None:
+        """Since when something is known not to be in the index, on ``time.monotonic``."""
         since = [self._backlog.batch.since, self._at_work.since]
-        since += [f.behind_since for f in folders if f.problem or not f.compared]
+        since += [f.behind_since for f in self.folders if f.problem or not f.compared]
         known = [when for when in since if when is not None]
         if self._pending() and not known:  # found by a look that was merely due
             known = [time.monotonic()]
-        if self._paused or any(folder.problem for folder in folders):
-            return "paused", min(known, default=None)
-        return ("catching_up" if known else "current"), min(known, default=None)
-
-    def _reason(self, records: Records) -> str:
-        problems = [folder.problem for folder in self._folders.values() if folder.problem]
-        reasons = [reason for reason in [self._paused, *problems] if reason]
-        if records.unwatched:
-            reasons.append(f"Indexed and not watched: {', '.join(records.unwatched)}.")
-        return " ".join(reasons)
-
-
-def folder_status(folder: Folder, checked: float | None) -> dict[str, Any]:
-    """A watched folder as clients see it: not where it lies on this machine."""
-    return {
-        "root": folder.root.name,
-        "mode": folder.how,
-        "checked_at": in_iso(checked),
-        "problem": folder.problem,
-        "warning": folder.warning,
-    }
-
-
-def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """The paths made absolute, links followed, without those inside of others."""
-    real = {path.expanduser().resolve() for path in paths}
-    return sorted(path for path in real if real.isdisjoint(path.parents))
+        return min(known, default=None)
 
 
 def _bug(exc: Exception) -> str:

@@ -195,7 +195,10 @@ def by_hand(root: Path) -> dict[str, Point]:
             document = parse(file.path)
             chunks = chunk(document, count_tokens=model.count_tokens, max_tokens=model.max_tokens)
             path = relative_path(file)
-            record = FileRecord(str(root), path, file.source, 0, 0, 0, 0, "", "indexed", "", "", 0)
+            record = FileRecord(
+                str(root), path, file.source, file.size, file.mtime_ns, file.inode,
+                0, "", "indexed", "", "", 0.0,
+            )  # fmt: skip
             for made in draft(record, chunks):
                 (words,) = Bm25Sparse().embed_documents([made.keywords])
                 vector = _vector(made.embedded_text)

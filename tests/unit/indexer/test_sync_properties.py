@@ -195,6 +195,33 @@ async def _require_equal(index: Index, root: Path) -> None:
     assert await index.manifest.count() == len(index.store.points)
 
 
+@settings(max_examples=40, deadline=None)
+@given(batches=batches)
+def test_looking_only_where_something_was_touched_does_the_same(
+    batches: list[list[Operation]],
+) -> None:
+    asyncio.run(_follow_touched(batches))
+
+
+async def _follow_touched(batches: list[list[Operation]]) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "root"
+        root.mkdir()
+        index = new_index(Path(temporary) / "data")
+        try:
+            await index.sync(root)
+            for batch in batches:
+                touched: set[Path] = set()
+                for operation in batch:
+                    operation.apply(root)
+                    named = (a for a in operation.arguments if isinstance(a, str))
+                    touched |= {root / name for name in named}
+                await index.sync(*touched, touched=True)
+                assert index.store.points == by_hand(root)
+        finally:
+            await index.manifest.aclose()
+
+
 async def _follow(batches: list[list[Operation]], fuses: Sequence[int | None]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
