@@ -24,6 +24,7 @@ from graph import builder
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import Event, run_events
+from graph.freshness import Freshness
 from graph.state import RagOutput
 from nodes.generation import CUT, EXTRACTIVE, NOT_FOUND, UNCITED
 from nodes.grading import NOT_GRADED
@@ -57,7 +58,11 @@ def rag(
 ) -> RagGraph:
     """The real graph over a scripted store and, instead of a language model, a scripted reader."""
     monkeypatch.setattr(builder, "language_model_reader", lambda backends: reader)
-    backends = Backends(
+    return build_graph(backends(store))
+
+
+def backends(store: ScriptedStore) -> Backends:
+    return Backends(
         settings=Settings(_env_file=None),
         embeddings=WordEmbeddings(),
         sparse=cast(Any, None),
@@ -65,7 +70,6 @@ def rag(
         extractive=ExtractiveReader(WordEmbeddings()),
         language_model=None,
     )
-    return build_graph(backends)
 
 
 async def run(graph: RagGraph, question: str = "How fast do bees fly?", **knobs: Any) -> RagOutput:
@@ -406,3 +410,21 @@ async def test_a_result_is_what_is_promised_and_not_the_whole_state(
     async for event in run_events(graph, "How fast do bees fly?", RagContext()):
         if event["event"] == "done":
             assert set(event["data"]) == set(RagOutput.__annotations__)
+
+
+async def test_the_answer_says_how_fresh_the_index_was_before_it_was_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([BEES])
+    searches: list[int] = []
+
+    async def freshness() -> Freshness:
+        searches.append(len(store.queries))
+        return Freshness(
+            state="catching_up", pending=2, behind_s=0.5, checked_at=None, documents=7, reason=""
+        )
+
+    monkeypatch.setattr(builder, "language_model_reader", lambda backends: None)
+    output = await run(build_graph(backends(store), freshness))
+    assert output["index"]["pending"] == 2
+    assert searches == [0]
