@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     top_k: int = Field(6, ge=1, le=50)
     max_rewrites: int = Field(2, ge=0, le=5)
     deadline_s: float | None = Field(None, gt=0)
+    include: Annotated[list[str], NoDecode, CommaSeparated] = []
+    exclude: Annotated[list[str], NoDecode, CommaSeparated] = []
     max_file_bytes: int = Field(50_000_000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

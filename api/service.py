@@ -54,6 +54,8 @@ class Indexing:
                     sparse=self.backends.sparse,
                     manifest=self.manifest,
                     max_file_bytes=self.backends.settings.max_file_bytes,
+                    include=self.backends.settings.include,
+                    exclude=self.backends.settings.exclude,
                     on_progress=advance,
                 )
             except TandemError as exc:

@@ -35,6 +35,8 @@ from indexer.sources import SkippedFile, SourceFile, discover
 __all__ = ["FileProblem", "Progress", "SyncReport", "sync"]
 
 Reader = Callable[[SourceFile, FileRecord | None], Reading]
+Finder = Callable[..., Iterator[SourceFile | SkippedFile]]
+"""``discover`` with its settings."""
 
 RECIPE = 2
 """To be raised when parsing or chunking changes what it makes of the same file."""
@@ -51,6 +53,8 @@ async def sync(
     sparse: Bm25Sparse,
     manifest: Manifest,
     max_file_bytes: int,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> SyncReport:
@@ -58,11 +62,14 @@ async def sync(
 
     A path inside a known root belongs to that root; a folder around known roots takes them over.
     Only files below the paths are looked at, and removed where they are gone. Syncs of one
-    manifest wait for each other. ``on_progress`` is called at most ten times a second;
-    ``retry_delays_s`` are the waits between attempts at a backend that does not answer.
+    manifest wait for each other. ``include`` and ``exclude`` are patterns as ``discover`` takes
+    them; files that they leave out from now on leave the index. ``on_progress`` is called at most
+    ten times a second; ``retry_delays_s`` are the waits between attempts at a backend that does
+    not answer.
 
     Raises:
         PathError: a path or a root is not there; nothing was changed.
+        SettingsError: a pattern cannot be understood; nothing was changed.
         StoreLocked: another process is indexing into this data folder.
         EmbeddingsUnavailable, VectorStoreUnavailable: the backend stayed away through all
             retries; every file completed before stays indexed.
@@ -75,7 +82,8 @@ async def sync(
         await mend(manifest, store, str(tuple(await embeddings.fingerprint())))
         scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
         recipe = f"{RECIPE}/{embeddings.max_tokens}"
-        changes = await _compare(scopes, manifest, recipe=recipe, max_bytes=max_file_bytes)
+        finder = partial(discover, max_bytes=max_file_bytes, include=include, exclude=exclude)
+        changes = await _compare(scopes, manifest, recipe=recipe, finder=finder)
         tally = Tally(changes)
         parts = Parts(
             store=store,
@@ -105,14 +113,14 @@ async def sync(
 
 
 async def _compare(
-    scopes: Sequence[Scope], manifest: Manifest, *, recipe: str, max_bytes: int
+    scopes: Sequence[Scope], manifest: Manifest, *, recipe: str, finder: Finder
 ) -> Changes:
     """What differs in all scopes; new roots are noted, so that files can be stored below them."""
     changes = Changes()
     known = await manifest.roots()
     for scope in scopes:
         records = await manifest.files(str(scope.root), scope.below)
-        found = partial(_walk, scope, records, recipe=recipe, max_bytes=max_bytes, changes=changes)
+        found = partial(_walk, scope, records, recipe=recipe, finder=finder, changes=changes)
         if await asyncio.to_thread(found) == 0 and records:
             await asyncio.to_thread(refuse_unmounted, scope, known)
         now = await asyncio.to_thread(identify, scope.root)
@@ -124,9 +132,9 @@ async def _compare(
 
 
 def _walk(
-    scope: Scope, records: list[FileRecord], *, recipe: str, max_bytes: int, changes: Changes
+    scope: Scope, records: list[FileRecord], *, recipe: str, finder: Finder, changes: Changes
 ) -> int:
-    found = discover(scope.root, max_bytes=max_bytes, below=scope.below)
+    found = finder(scope.root, below=scope.below)
     return compare(_refusing(scope, found), records, recipe=recipe, changes=changes)
 
 
