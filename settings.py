@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     deadline_s: float | None = Field(None, gt=0)
     threads_url: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
     verification: Literal["off", "annotate", "enforce"] = "annotate"
+    include: Annotated[list[str], NoDecode, CommaSeparated] = []
+    exclude: Annotated[list[str], NoDecode, CommaSeparated] = []
     max_file_bytes: int = Field(50_000_000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

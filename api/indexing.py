@@ -68,6 +68,8 @@ class Indexing:
                     sparse=self.backends.sparse,
                     manifest=self.manifest,
                     max_file_bytes=self.backends.settings.max_file_bytes,
+                    include=self.backends.settings.include,
+                    exclude=self.backends.settings.exclude,
                     tenants=Tenants(self.backends.settings.tenants),
                     on_progress=advance,
                     retry_delays_s=Backoff() if wait else RETRY_DELAYS_S,

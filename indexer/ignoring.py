@@ -1,12 +1,14 @@
-"""What ``.gitignore`` and ``.tandemignore`` files leave out."""
+"""What ``.gitignore`` and ``.tandemignore`` files leave out, and what the settings do."""
 
 import fnmatch
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from pathspec import GitIgnoreSpec
+
+from errors import SettingsError
 
 IGNORE_FILES = (".gitignore", ".tandemignore")
 """In rising precedence, both in git's syntax."""
@@ -54,6 +56,53 @@ class IgnoreRules(NamedTuple):
                     return verdict
             rules = rules.above
         return False
+
+
+class Selection(NamedTuple):
+    """What the settings want of a root, and what they leave out of it."""
+
+    prefix: str
+    """The root's name, with which the paths to be judged begin, ending with ``/``."""
+    include: GitIgnoreSpec | None
+    exclude: IgnoreRules | None
+
+    @classmethod
+    def of(cls, prefix: str, *, include: Sequence[str], exclude: Sequence[str]) -> Self | None:
+        """The selection by patterns in git's syntax, relative to the root; None without any.
+
+        Raises:
+            SettingsError: a pattern cannot be understood.
+        """
+        if not include and not exclude:
+            return None
+        wanted, unwanted = _spec(include, "TANDEM_INCLUDE"), _spec(exclude, "TANDEM_EXCLUDE")
+        rules = IgnoreRules(prefix, unwanted, _sieve(list(exclude)), None) if exclude else None
+        return cls(prefix, wanted if include else None, rules)
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether a file, or a folder, whose path ends with ``/``, is left out together with all
+        that it holds."""
+        if self.exclude is not None and self.exclude.ignore(path):
+            return True
+        if self.include is None or path.endswith("/"):  # it may hold what is wanted
+            return False
+        return not self.include.check_file(path[len(self.prefix) :]).include
+
+    def excludes_folder(self, below: str) -> bool:
+        """Whether a folder of the root, or one around it, is excluded."""
+        parts = below.split("/") if below else []
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        return any(self.leaves_out(f"{self.prefix}{folder}/") for folder in folders)
+
+
+def _spec(patterns: Sequence[str], setting: str) -> GitIgnoreSpec:
+    for pattern in patterns:
+        if not _is_usable(pattern):
+            raise SettingsError(
+                f"{setting}: {pattern!r} is no pattern in git's syntax. Patterns are such as "
+                "*.md or drafts/, separated by commas."
+            )
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 class _Sieve(NamedTuple):
@@ -104,7 +153,7 @@ def _is_usable(line: str) -> bool:
     if not line.strip() or line.startswith("#"):
         return False
     try:
-        GitIgnoreSpec.from_lines([line])
+        rules = GitIgnoreSpec.from_lines([line])
     except (ValueError, re.error):
         return False
-    return True
+    return any(rule.include is not None for rule in rules.patterns)

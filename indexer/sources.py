@@ -6,13 +6,13 @@ No file is opened here but ignore files, so walking a large unchanged tree costs
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from errors import PathError
-from indexer.ignoring import IgnoreRules
+from indexer.ignoring import IgnoreRules, Selection
 from indexer.suffixes import NOT_TEXT, SKIPPED_FOLDERS
 
 
@@ -46,9 +46,17 @@ class SkippedFile(NamedTuple):
 class _Walk(NamedTuple):
     root: Path
     max_bytes: int
+    selection: Selection | None
 
 
-def discover(root: Path, *, max_bytes: int, below: str = "") -> Iterator[SourceFile | SkippedFile]:
+def discover(
+    root: Path,
+    *,
+    max_bytes: int,
+    below: str = "",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Iterator[SourceFile | SkippedFile]:
     """Every file of ``root`` to be indexed, folder by folder, in the order of their names.
 
     Hidden files and folders, what ``.gitignore`` and ``.tandemignore`` name (at every level from
@@ -59,9 +67,13 @@ def discover(root: Path, *, max_bytes: int, below: str = "") -> Iterator[SourceF
         root: a folder; a file stands for its folder with ``below`` naming it.
         max_bytes: larger files are skipped with a reason.
         below: the file or folder inside the root to restrict the walk to, with ``/``.
+        include: patterns in git's syntax, relative to the root; only what one of them names is
+            found. All, where there are none.
+        exclude: patterns of what is left out, whatever ``include`` and the ignore files say.
 
     Raises:
         PathError: the root, or what is below it, does not exist or cannot be looked at.
+        SettingsError: a pattern cannot be understood.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow the user's links
     try:
@@ -70,18 +82,33 @@ def discover(root: Path, *, max_bytes: int, below: str = "") -> Iterator[SourceF
         found = (root / below).stat()
     except OSError as exc:
         raise PathError(f"{str(root / below)!r} cannot be read: {exc.strerror}.") from exc
-    walk = _Walk(root, max_bytes)
+    selection = Selection.of(f"{root.name}/", include=include, exclude=exclude)
+    walk = _Walk(root, max_bytes, selection)
     if stat.S_ISDIR(found.st_mode):
-        return _files(walk, below)
-    # Named by the user: no ignore rule applies.
-    return iter([_judge(walk, str(root / below), f"{root.name}/{below}", found)])
+        is_excluded = selection is not None and selection.excludes_folder(below)
+        return iter(()) if is_excluded else _files(walk, below)
+    source = f"{root.name}/{below}"
+    if selection is not None and selection.leaves_out(source):
+        reason = "TANDEM_INCLUDE and TANDEM_EXCLUDE leave it out"
+        return iter([SkippedFile(root / below, _readable(source), reason)])
+    # Named by the user: no ignore file applies.
+    return iter([_judge(walk, str(root / below), source, found)])
 
 
-def look_at(root: Path, below: str, *, max_bytes: int) -> Iterator[SourceFile | SkippedFile]:
+def look_at(
+    root: Path,
+    below: str,
+    *,
+    max_bytes: int,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Iterator[SourceFile | SkippedFile]:
     """What ``discover`` would come across at ``below``, and under it, on its walk through the root.
 
     Unlike a file that the user names, this one may be ignored, hidden or gone: then it is nothing.
     """
+    selection = Selection.of(f"{root.name}/", include=include, exclude=exclude)
+    walk = _Walk(root, max_bytes, selection)
     folder, prefix, rules = str(root), f"{root.name}/", None
     entry: _Entry | None = None
     for name in Path(below).parts:
@@ -92,12 +119,12 @@ def look_at(root: Path, below: str, *, max_bytes: int) -> Iterator[SourceFile | 
             entry = _Entry(f"{folder}/{name}", name, os.lstat(f"{folder}/{name}"))
         except OSError:
             return
-        if _is_left_out(entry, prefix, rules):
+        if _is_left_out(entry, prefix, rules, selection):
             return
     if entry is None or entry.is_dir(follow_symlinks=False):
-        yield from _files(_Walk(root, max_bytes), below)
+        yield from _files(walk, below)
     else:
-        yield _judge(_Walk(root, max_bytes), entry.path, prefix + entry.name, entry.found)
+        yield _judge(walk, entry.path, prefix + entry.name, entry.found)
 
 
 class _Entry(NamedTuple):
@@ -132,7 +159,7 @@ def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
         rules = IgnoreRules.read(folder, prefix, above, {entry.name for entry in listed})
         folders = []
         for entry in listed:
-            if _is_left_out(entry, prefix, rules):
+            if _is_left_out(entry, prefix, rules, walk.selection):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append((entry.path, f"{prefix}{entry.name}/", rules))
@@ -155,14 +182,25 @@ def _rules_above(root: Path, below: str) -> IgnoreRules | None:
     return rules
 
 
-def _is_left_out(entry: os.DirEntry[str] | _Entry, prefix: str, rules: IgnoreRules | None) -> bool:
+def _is_left_out(
+    entry: os.DirEntry[str] | _Entry,
+    prefix: str,
+    rules: IgnoreRules | None,
+    selection: Selection | None,
+) -> bool:
     name = entry.name
     if name[0] == "." or entry.is_symlink():
         return True
+    path = prefix + name
     if entry.is_dir(follow_symlinks=False):
-        return name in SKIPPED_FOLDERS or (rules is not None and rules.ignore(f"{prefix}{name}/"))
-    suffix = name[name.rfind(".") :].lower()
-    return suffix in NOT_TEXT or (rules is not None and rules.ignore(prefix + name))
+        path += "/"
+        if name in SKIPPED_FOLDERS:
+            return True
+    elif name[name.rfind(".") :].lower() in NOT_TEXT:
+        return True
+    if rules is not None and rules.ignore(path):
+        return True
+    return selection is not None and selection.leaves_out(path)
 
 
 def _judge(walk: _Walk, path: str, source: str, found: os.stat_result) -> SourceFile | SkippedFile:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from backends.embeddings import EmbeddingModel
 from backends.sparse import Bm25Sparse
@@ -39,6 +40,8 @@ from indexer.tenants import Tenants
 __all__ = ["FileChange", "FileProblem", "Progress", "SyncReport", "sync"]
 
 Reader = Callable[[SourceFile, FileRecord | None], Reading]
+Finder = Callable[[Scope], Iterator[SourceFile | SkippedFile]]
+"""Finds what is in a scope."""
 
 RECIPE = 2
 """To be raised when parsing or chunking changes what it makes of the same file."""
@@ -55,6 +58,8 @@ async def sync(
     sparse: Bm25Sparse,
     manifest: Manifest,
     max_file_bytes: int,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     tenants: Tenants | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     retry_delays_s: Iterable[float] = RETRY_DELAYS_S,
@@ -65,9 +70,10 @@ async def sync(
 
     A path inside a known root belongs to that root; a folder around known roots takes them over.
     Only files below the paths are looked at, and removed where they are gone. Syncs of one
-    manifest wait for each other. ``tenants`` says whose each file is. ``on_progress`` is called at
-    most ten times a second; ``retry_delays_s`` are the waits between attempts at a backend that
-    does not answer.
+    manifest wait for each other. ``include`` and ``exclude`` are patterns as ``discover`` takes
+    them; files that they leave out from now on leave the index. ``tenants`` says whose each file
+    is. ``on_progress`` is called at most ten times a second; ``retry_delays_s`` are the waits
+    between attempts at a backend that does not answer.
 
     With ``touched``, the paths are where a watcher saw something change: one that is gone means
     that its files are gone, one outside the known roots or left out by a rule means nothing, and
@@ -77,6 +83,7 @@ async def sync(
 
     Raises:
         PathError: a path or a root is not there; nothing was changed.
+        SettingsError: a pattern cannot be understood; nothing was changed.
         StoreLocked: another process is indexing into this data folder.
         EmbeddingsUnavailable, VectorStoreUnavailable: the backend stayed away through all
             retries; every file completed before stays indexed.
@@ -93,7 +100,8 @@ async def sync(
             await patiently(ready, delays_s=retry_delays_s, on_pause=meter.pause)
             scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
         recipe = f"{RECIPE}/{embeddings.max_tokens}"
-        walk = partial(_walk, recipe=recipe, tenants=tenants, max_bytes=max_file_bytes)
+        finder = partial(_find, max_bytes=max_file_bytes, include=include, exclude=exclude)
+        walk = partial(_walk, recipe=recipe, tenants=tenants, finder=finder)
         begun = time.time()
         changes = await _compare(scopes, manifest, walk)
         tally = Tally(changes)
@@ -163,15 +171,17 @@ def _walk(
     *,
     recipe: str,
     tenants: Tenants,
-    max_bytes: int,
+    finder: Finder,
     changes: Changes,
 ) -> int:
+    found = _refusing(scope, finder(scope))
+    return compare(found, records, recipe=recipe, tenants=tenants, changes=changes)
+
+
+def _find(scope: Scope, **rules: Any) -> Iterator[SourceFile | SkippedFile]:
     if scope.touched:
-        found = look_at(scope.root, scope.below, max_bytes=max_bytes)
-    else:
-        found = discover(scope.root, max_bytes=max_bytes, below=scope.below)
-    kept = _refusing(scope, found)
-    return compare(kept, records, recipe=recipe, tenants=tenants, changes=changes)
+        return look_at(scope.root, scope.below, **rules)
+    return discover(scope.root, below=scope.below, **rules)
 
 
 def _refusing(

@@ -13,7 +13,7 @@ _P = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
 _R = f'xmlns:r="{_OFFICE}/relationships"'
 _S = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _VENDOR = "application/vnd.openxmlformats-officedocument"
-Content = str | Iterable[str]
+Content = str | bytes | Iterable[str]
 """Of a part of an archive; pieces are written one by one, so that it may be large."""
 
 
@@ -23,14 +23,25 @@ def archive(parts: Mapping[str, Content]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in parts.items():
             with file.open(name, "w", force_zip64=True) as part:
-                for piece in [content] if isinstance(content, str) else content:
-                    part.write(piece.encode())
+                for piece in [content] if isinstance(content, str | bytes) else content:
+                    part.write(piece if isinstance(piece, bytes) else piece.encode())
     return buffer.getvalue()
 
 
-def docx(body: str, *, title: str = "", doctype: str = "", extra: Mapping[str, str] = {}) -> bytes:
+_NOTHING: Mapping[str, str] = {}
+
+
+def docx(
+    body: str,
+    *,
+    title: str = "",
+    doctype: str = "",
+    encoding: str = "utf-8",
+    styles: str = "",
+    extra: Mapping[str, str] = _NOTHING,
+) -> bytes:
     """A Word document of what ``heading``, ``paragraph`` and ``table`` make."""
-    styles = "".join(
+    levels = "".join(
         f'<w:style w:type="paragraph" w:styleId="Heading{n}"><w:name w:val="heading {n}"/>'
         f'<w:pPr><w:outlineLvl w:val="{n - 1}"/></w:pPr></w:style>'
         for n in range(1, 4)
@@ -43,9 +54,9 @@ def docx(body: str, *, title: str = "", doctype: str = "", extra: Mapping[str, s
             "docProps/core.xml": _core(title),
             "word/document.xml": _xml(
                 f"<w:document {_W}><w:body>{body}</w:body></w:document>", doctype
-            ),
+            ).encode(encoding),
             "word/_rels/document.xml.rels": _relations([("styles", "styles.xml")]),
-            "word/styles.xml": _xml(f"<w:styles {_W}>{styles}</w:styles>"),
+            "word/styles.xml": styles or _xml(f"<w:styles {_W}>{levels}</w:styles>"),
             **extra,
         }
     )
@@ -221,7 +232,9 @@ def _cell(place: str, value: Cell) -> str:
     return f'<c r="{place}"><v>{value}</v></c>'
 
 
-def epub(chapters: Mapping[str, str], *, title: str = "", extra: Mapping[str, str] = {}) -> bytes:
+def epub(
+    chapters: Mapping[str, str], *, title: str = "", extra: Mapping[str, str] = _NOTHING
+) -> bytes:
     """A book of these files, in this order: their names, and the HTML of their bodies."""
     items = "".join(
         f'<item id="c{n}" href="{escape(name)}" media-type="application/xhtml+xml"/>'

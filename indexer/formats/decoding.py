@@ -22,6 +22,16 @@ _SAMPLE_LINES = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAX_CONTROL_SHARE = 0.005
 _MAX_BROKEN_SHARE = 0.05
+_CANDIDATES = [
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r",
+    "cp932", "euc_jp", "gb18030", "big5", "cp949",
+]  # fmt: skip
+"""What people still have files in. Among all encodings that exist, short texts fit rarer ones."""
+_RUN = re.compile(rb"[\x80-\xff]+")
+_MAX_RUN = 1.6
+"""Bytes that are not ASCII in a row, on average; other scripts have whole words of them."""
+_NOT_WESTERN = re.compile(r"[^\W\d_][¡-¿×÷][^\W\d_]|[¹³¿ºª¼¾][^\W\d_]{2}|[šžŠŽþð]|\w[¹³¿]\b")
+"""What Central European, Baltic and Turkish words turn into."""
 _MIN_NULL_SHARE = 0.1
 """Of the high bytes of UTF-16: those of spaces and line ends, whatever the script."""
 _MOST_NULL_SHARE = 0.9
@@ -57,8 +67,10 @@ def _wide(data: bytes) -> str:
     """UTF-16 without a mark: every other byte is often null, and the ones between never are."""
     sample = data[:_SAMPLE]
     nulls = sample[::2].count(0), sample[1::2].count(0)
-    # Bytes that are all ASCII are letters with a null here and there, unless every second is null.
-    least = _MOST_NULL_SHARE if sample.isascii() else _MIN_NULL_SHARE
+    rest = sample.replace(b"\0", b"").decode("latin-1")
+    # What is ASCII but for nulls is a damaged text, unless every second byte is one.
+    is_ascii = rest.isascii() and not _CONTROL.search(rest)
+    least = _MOST_NULL_SHARE if is_ascii else _MIN_NULL_SHARE
     if min(nulls) == 0 and max(nulls) >= least * len(sample) / 2:
         with suppress(UnicodeDecodeError):
             return data.decode("utf-16-le" if nulls[1] else "utf-16-be")
@@ -82,11 +94,26 @@ def _unmarked(data: bytes, declared: str | None) -> str:
 
 
 def _detected(data: bytes) -> str:
-    from charset_normalizer import from_bytes  # slow to import, rarely needed
-
     # Only what is not ASCII tells encodings apart, and what is would drown it.
     telling = (line for line in data.split(b"\n") if not line.isascii())
-    best = from_bytes(b"\n".join(islice(telling, _SAMPLE_LINES))[:_SAMPLE]).best()
+    sample = b"\n".join(islice(telling, _SAMPLE_LINES))[:_SAMPLE]
+    if _is_western(sample):
+        return data.decode("cp1252", "replace")
+    from charset_normalizer import from_bytes  # slow to import, rarely needed
+
+    best = from_bytes(sample, cp_isolation=_CANDIDATES).best()
     if best is None:
         raise ParsingError("its text encoding cannot be told: save it as UTF-8")
     return data.decode(best.encoding, "replace")
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether it reads well as Windows-1252, for which the detector tends to take its neighbours:
+    letters with accents stand alone among others, and no symbol stands within a word."""
+    runs = _RUN.findall(sample)
+    if sum(map(len, runs)) > _MAX_RUN * len(runs):
+        return False
+    try:
+        return not _NOT_WESTERN.search(sample.decode("cp1252"))
+    except UnicodeDecodeError:
+        return False

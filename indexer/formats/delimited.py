@@ -29,12 +29,13 @@ def parse_delimited(text: str, *, name: str) -> ParsedDocument:
 
 
 def _header(lines: TextLines) -> int:
-    """The first line with as many cells as most lines have; the first one that is not blank
-    where no delimiter is found."""
+    """The first line with as many cells as most lines have, or whose last cell goes on in the next
+    line; the first one that is not blank where no delimiter is found."""
     sample = _sample(lines)
     delimiter, count = _shape([line for _, line in sample])
     for number, line in sample:
-        if not delimiter or _cells(line, delimiter) == count:
+        goes_on = line.count('"') % 2 == 1
+        if not delimiter or goes_on or _cells(line, delimiter) == count:
             return number
     return sample[0][0] if sample else 0
 

@@ -38,6 +38,8 @@ def parse_notebook(text: str, *, name: str) -> ParsedDocument:
         elif cell.get("cell_type") == "heading":  # of notebooks before version 4
             level = cell.get("level")
             assembly.add_heading(level if isinstance(level, int) else 1, source)
+        elif cell.get("cell_type") == "raw":
+            assembly.add(source)
         else:
             assembly.add(source, "code")
             for output in _dicts(cell.get("outputs")):

@@ -4,7 +4,7 @@ Only to be imported in the parser's process.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,70 @@ from kreuzberg import (
 )
 
 from errors import ParsingError
-from indexer.documents import Block, Format, ParsedDocument
+from indexer.documents import Format, ParsedDocument
 from indexer.formats.archives import Archive
 from indexer.formats.assembly import Assembly
 
+_MAX_HEADED_PAGES = 2_000
+"""Looking for headings takes about 5 ms a page, several times as long as reading it."""
 _MAIN_PARTS = frozenset({"xl/workbook.xml", "xl/sharedStrings.xml", "content.xml", "meta.xml"})
 
 
 def parse_pdf(path: Path) -> ParsedDocument:
-    """Paragraphs with the pages they stand on.
+    """Paragraphs with the pages they stand on, below the lines whose letters make them headings.
 
     Raises:
         ParsingError: it is damaged, encrypted, or holds no text.
     """
     result = _extract(path, ExtractionConfig(use_cache=False, pages=PageConfig(extract_pages=True)))
-    pages = [(page["page_number"], page["content"]) for page in result.pages or []]
-    if not any(content.strip() for _, content in pages):
-        pages = [(1, result.content)]
-    texts: list[str] = []
-    size = 0
-    blocks: list[Block] = []
-    for number, content in pages:
-        for paragraph in re.split(r"\n\s*\n", content.replace("\r\n", "\n")):
-            if stripped := paragraph.strip():
-                blocks.append(Block(size, size + len(stripped), "prose", (), number))
-                texts.append(stripped)
-                size += len(stripped) + 2
-    if not blocks:
+    contents = [(page["page_number"], page["content"]) for page in result.pages or []]
+    if not any(content.strip() for _, content in contents):
+        contents = [(1, result.content)]
+    headings = _headings(path) if len(contents) <= _MAX_HEADED_PAGES else {}
+    assembly = Assembly()
+    for number, content in contents:
+        assembly.page = number
+        for paragraph, level in _paragraphs(content, headings.get(number, {})):
+            if level:
+                assembly.add_heading(level, paragraph)
+            else:
+                assembly.add(paragraph)
+    document = assembly.document(_title(result) or path.stem, "pdf")
+    if not document.blocks:
         raise ParsingError("no text was found in it: are its pages scanned images?")
-    return ParsedDocument(_title(result) or path.stem, "\n\n".join(texts), blocks, "pdf")
+    return document
+
+
+def _headings(path: Path) -> dict[int, dict[str, int]]:
+    """The ranks of a PDF's lines that are headings, by page."""
+    config = ExtractionConfig(
+        use_cache=False,
+        include_document_structure=True,
+        output_format="markdown",  # for plain text the library looks for no headings
+    )
+    result = _extract(path, config)
+    found: dict[int, dict[str, int]] = {}
+    for node in result.document["nodes"] if result.document else ():
+        content = node["content"]
+        if content["node_type"] == "heading":
+            ranks = found.setdefault(node.get("page") or 0, {})
+            ranks[" ".join(content["text"].split())] = content["level"]
+    return found
+
+
+def _paragraphs(content: str, headings: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Lines up to a blank one or a heading, with rank 0, and headings with theirs."""
+    lines: list[str] = []
+    for line in content.splitlines():
+        level = headings.get(" ".join(line.split()), 0)
+        if level or not line.strip():
+            yield "\n".join(lines), 0
+            lines = []
+        if level:
+            yield line, level
+        elif line.strip():
+            lines.append(line)
+    yield "\n".join(lines), 0
 
 
 def parse_spreadsheet(path: Path) -> ParsedDocument:

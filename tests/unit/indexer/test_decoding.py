@@ -22,6 +22,39 @@ def test_shift_jis_is_detected() -> None:
     assert decode(JAPANESE.encode("shift-jis")) == JAPANESE
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("café", "latin-1"),
+        ("El niño mañana comió señales", "latin-1"),
+        ("L’élève “français” répondit — voilà, 5 €", "cp1252"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy", "cp1250"),
+        ("Zażółć gęślą jaźń. To jest zdanie po polsku.", "cp1250"),
+        ("Привет, как дела?", "cp1251"),
+        ("Привет, как дела?", "koi8-r"),
+        ("Ωμέγα και άλφα", "cp1253"),
+        ("中文字符编码是一个常见的问题，我们需要检测它。", "gb18030"),
+        ("中文字符編碼是一個常見的問題，我們需要檢測它。", "big5"),
+        ("한국어 문장입니다", "euc-kr"),
+        (JAPANESE, "euc-jp"),
+    ],
+)
+def test_a_sentence_is_enough_to_tell_an_older_encoding(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["A plain sentence.\n", "Привет, мир, как дела?\n", JAPANESE + " \n" * 30]
+)
+def test_utf_16_is_told_without_its_mark_by_the_nulls_in_it(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_half_a_character_at_the_end_is_damage() -> None:
+    assert decode("text".encode("utf-16")[:-1]) == "tex\ufffd"
+
+
 def test_the_encoding_is_told_from_a_part_that_is_not_ascii() -> None:
     text = "plain words only\n" * 20_000 + GERMAN
     assert decode(text.encode("cp1252")) == text

@@ -3,26 +3,13 @@
 import pytest
 
 from errors import ParsingError
-from indexer.documents import ParsedDocument
 from indexer.formats.markdown import parse_markdown
 from indexer.formats.plain_text import parse_data, parse_plain_text
 from indexer.formats.restructured_text import parse_restructured_text
 from indexer.formats.source_code import parse_python, parse_source_code
 from indexer.formats.web_page import parse_web_page
 from indexer.suffixes import format_of
-
-
-def outline(document: ParsedDocument) -> list[tuple[str, str, str]]:
-    """Kind, headings and text of each block."""
-    return [
-        (block.kind, " > ".join(block.heading_path), document.text[block.start : block.end])
-        for block in document.blocks
-    ]
-
-
-def lines(document: ParsedDocument) -> list[tuple[int | None, int | None]]:
-    return [(block.start_line, block.end_line) for block in document.blocks]
-
+from tests.outlines import lines, outline
 
 MARKDOWN = """---
 title: "From the front"
@@ -299,6 +286,10 @@ def test_definitions_are_recognised_in_many_languages(line: str, name: str) -> N
         ("LICENSE", "text"),
         ("x.unknown", "text"),
         ("page.HTM", "html"),
+        ("Slides.PPTM", "pptx"),
+        ("table.tsv", "csv"),
+        ("events.ndjson", "jsonl"),
+        ("study.ipynb", "notebook"),
     ],
 )
 def test_the_name_tells_the_format(name: str, format_: str) -> None:
