@@ -7,7 +7,7 @@ STAMP := $(VENV)/.synced
 DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-embedder bench-store \
-	bench-indexing bench-start lock help
+	bench-indexing bench-start bench-indexing-peers bench-sync bench-scale bench-memory lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,19 @@ bench-embedder: $(STAMP) ## Embedder against sentence-transformers: DATA=folder,
 	@$(BIN)/python -m benchmarks.embedder --data $(DATA) --peer-python $(PEER)
 
 bench: bench-store bench-start ## The benchmarks that need no data and no other environment.
+
+bench-indexing-peers: $(STAMP) ## Indexing beside three frameworks: DATA=folder of text, PEERS=python that has them.
+	@$(BIN)/python -m benchmarks.indexing_peers --data $(DATA) --peers $(PEERS) $(ARGS)
+
+bench-sync: $(STAMP) ## A sync with nothing to do: DATA=folder, or ARGS="--make 38000"; PEERS=python.
+	@$(BIN)/python -m benchmarks.noop_sync $(if $(findstring --make,$(ARGS)),,--data $(DATA)) \
+		$(if $(PEERS),--peer $(PEERS)) $(ARGS)
+
+bench-scale: $(STAMP) ## The embedded store at 100,000 passages: DATA=folder of documents.
+	@$(BIN)/python -m benchmarks.scale --data $(DATA) $(ARGS)
+
+bench-memory: $(STAMP) ## Memory while ever larger corpora are indexed.
+	@$(BIN)/python -m benchmarks.memory $(ARGS)
 
 lock: ## Compile requirements.lock anew.
 	$(UV) pip compile pyproject.toml --universal --all-extras --generate-hashes --quiet -o requirements.lock
