@@ -7,8 +7,9 @@ STAMP := $(VENV)/.synced
 DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
-	bench-embedder bench-store bench-indexing bench-start bench-edits bench-kills bench-watch \
-	bench-model-calls bench-injection lock help
+	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
+	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-injection \
+	lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +71,19 @@ bench-injection: $(STAMP) ## Injection attacks through retrieval to the prompt: 
 	@$(BIN)/python -m benchmarks.injection --data $(DATA)
 
 bench: bench-store bench-start ## The benchmarks that need no data and no other environment.
+
+bench-indexing-peers: $(STAMP) ## Indexing beside three frameworks: DATA=folder of text, PEERS=python that has them.
+	@$(BIN)/python -m benchmarks.indexing_peers --data $(DATA) --peers $(PEERS) $(ARGS)
+
+bench-sync: $(STAMP) ## A sync with nothing to do: DATA=folder, or ARGS="--make 38000"; PEERS=python.
+	@$(BIN)/python -m benchmarks.noop_sync $(if $(findstring --make,$(ARGS)),,--data $(DATA)) \
+		$(if $(PEERS),--peer $(PEERS)) $(ARGS)
+
+bench-scale: $(STAMP) ## The embedded store at 100,000 passages: DATA=folder of documents.
+	@$(BIN)/python -m benchmarks.scale --data $(DATA) $(ARGS)
+
+bench-memory: $(STAMP) ## Memory while ever larger corpora are indexed.
+	@$(BIN)/python -m benchmarks.memory $(ARGS)
 
 lock: ## Compile requirements.lock anew.
 	$(UV) pip compile pyproject.toml --universal --all-extras --generate-hashes --quiet -o requirements.lock

@@ -5,8 +5,8 @@
 The folder is indexed once, with a stand-in for the embedding model: it plays no part when nothing
 has changed. Then rounds alternate between the walk (``os.scandir`` and ``stat`` of every file) and
 the sync, through the same ``indexer.sync.sync`` that the command and the server call. Each sync is
-watched: it must open no file of the folder but ignore files, and leave every file of the data
-folder as it was, or the benchmark fails.
+watched: it must open no file of the folder but ignore files, and leave every file of the vector
+store as it was, or the benchmark fails. ``written_bytes`` is what it wrote elsewhere.
 
 ``PYTHON`` is the Python of an environment made for the peer, ``index()`` with ``SQLRecordManager``
 on its documented path (``benchmarks/noop_sync_peer.py``)::
@@ -118,27 +118,34 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
-async def measure_ours(
-    indexer: Indexer, data_dir: Path, rounds: int
-) -> tuple[list[float], list[float], list[float]]:
-    """Files a second of the walk and of the sync, and the processor's seconds of each sync."""
+async def measure_ours(indexer: Indexer, vectors: Path, rounds: int) -> dict[str, list[float]]:
+    """Of each round: files a second of the walk and of the sync, the processor's seconds of the
+    sync, and the bytes that it wrote."""
     watcher = Watcher(indexer.folder)
+    wrote: list[float] = []
     walks, syncs, cpu = [], [], []
     for _ in range(rounds):
         started = time.perf_counter()
         files = walk(indexer.folder)
         walks.append(files / (time.perf_counter() - started))
-        before, spent = state(data_dir), time.process_time()
+        before, spent, written = state(vectors), time.process_time(), written_bytes()
         with watcher.watch() as opened:
             started = time.perf_counter()
             found = await indexer.sync()
             seconds = time.perf_counter() - started
         cpu.append(time.process_time() - spent)
+        wrote.append(written_bytes() - written)
         assert found.added == found.changed == found.deleted == 0, f"there was something: {found}"
         assert not opened, f"opened {opened[:3]}"
-        assert state(data_dir) == before, "the data folder was written"
+        assert state(vectors) == before, "the vector store was written"
         syncs.append(files / seconds)
-    return walks, syncs, cpu
+    return {"walks": walks, "syncs": syncs, "cpu": cpu, "wrote": wrote}
+
+
+def written_bytes() -> int:
+    """What this process has written so far, to whatever file or pipe. Linux only."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text("ascii").splitlines())
+    return int(lines["wchar"])
 
 
 def measure_peer(python: Path, folder: Path, work: Path, rounds: int) -> dict[str, Any]:
@@ -168,9 +175,10 @@ async def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         tell("indexing them once ...")
         first = await indexer.sync()
         await indexer.sync()  # files written within the last two seconds are looked at once more
-        walks, syncs, cpu = await measure_ours(indexer, data_dir, options.rounds)
+        measured = await measure_ours(indexer, data_dir / "qdrant", options.rounds)
     finally:
         await indexer.close()
+    walks, syncs = measured["walks"], measured["syncs"]
     figures: dict[str, Any] = {
         "benchmark": "noop_sync",
         "files": first.added,
@@ -178,7 +186,8 @@ async def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "skipped": len(first.skipped),
         "walk_files_per_s": spread(walks, 0),
         "sync_files_per_s": spread(syncs, 0),
-        "sync_cpu_s": spread(cpu),
+        "sync_cpu_s": spread(measured["cpu"]),
+        "written_bytes": spread(measured["wrote"], 0),
         "over_walk": ratios(syncs, walks),
         "goals": GOALS,
     }

@@ -60,6 +60,8 @@ class Parts:
     meter: Meter
     on_done: Callable[[Reading], None]
     """Told of each file once the store holds all of it, or once there is nothing to store."""
+    on_written: Callable[[int], Awaitable[None]]
+    """Told after each window how many points it wrote; the next one waits for it."""
     retry_delays_s: Iterable[float]
     """Waits between attempts at a backend that does not answer; then its error is raised."""
 
@@ -170,7 +172,9 @@ class Pipeline:
             window, awaited = item
             for key, vectors in awaited.items():
                 window.vectors[key] = (await vectors)[key]
+            before = self.chunks_written
             await self._finish(asyncio.create_task(self._store(window)))
+            await self._with.on_written(self.chunks_written - before)
 
     # their steps
 

@@ -48,6 +48,8 @@ RECIPE = 2
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0)
 OPTIMIZE_AFTER = 20_000
 """Points written since the last time; fewer are searched exactly in a millisecond or two."""
+OPTIMIZE_WITHIN = 100_000
+"""The same within one sync: until it is built, the store keeps two kilobytes a point in memory."""
 
 
 async def sync(
@@ -112,6 +114,7 @@ async def sync(
             manifest=manifest,
             meter=meter,
             on_done=tally.note,
+            on_written=partial(_optimize, store, manifest, after=OPTIMIZE_WITHIN),
             retry_delays_s=retry_delays_s,
         )
         pipeline = Pipeline(parts)
@@ -123,7 +126,7 @@ async def sync(
             await manifest.refresh(tally.touched)
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
             await manifest.remove_root(adopted)
-        await _optimize(store, manifest, pipeline.chunks_written)
+        await _optimize(store, manifest, 0, after=OPTIMIZE_AFTER)
         whole = [str(scope.root) for scope in scopes if not scope.below]
         await manifest.note_checked(whole, begun)
         meter.update(last=True)
@@ -228,12 +231,12 @@ def _chunks(embeddings: EmbeddingModel, process: ParserProcess, path: Path) -> l
     return chunk(document, count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens)
 
 
-async def _optimize(store: VectorStore, manifest: Manifest, written: int) -> None:
+async def _optimize(store: VectorStore, manifest: Manifest, written: int, *, after: int) -> None:
     """Builds the search index anew once enough has been written since the last time."""
-    if not written:
-        return
     pending = written + int(await manifest.fact("points since optimize") or 0)
-    if pending >= OPTIMIZE_AFTER:
+    if pending >= after:
         await store.optimize()
         pending = 0
+    elif not written:
+        return
     await manifest.remember("points since optimize", str(pending))

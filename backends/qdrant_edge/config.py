@@ -24,6 +24,8 @@ def to_config(
     return edge.EdgeConfig(
         vectors={name: _dense(params) for name, params in vectors.items()},
         sparse_vectors={name: _sparse(params) for name, params in sparse.items()},
+        # Else optimised segments keep half a kilobyte a point in memory, however many there are.
+        id_tracker_memory=edge.Memory.Cold,
     )
 
 
@@ -105,11 +107,16 @@ def _schema_type(source: edge.PayloadSchemaType) -> models.PayloadSchemaType:
 
 
 def to_schema(source: Any) -> edge.PayloadSchemaType | edge.KeywordIndexParams:
-    """The index of a payload field, by type; of the parameters, ``is_tenant`` is understood."""
+    """The index of a payload field, by type; of the parameters, ``is_tenant`` is understood.
+
+    Those of keywords are read from the disk, where optimised: they grow with the points.
+    """
     if isinstance(source, models.KeywordIndexParams):
         given = {name: value for name, value in source if name not in ("type", "is_tenant")}
         refuse_given("a keyword index", **given)
-        return edge.KeywordIndexParams(is_tenant=source.is_tenant)
+        return edge.KeywordIndexParams(is_tenant=source.is_tenant, memory=edge.Memory.Cold)
+    if source is models.PayloadSchemaType.KEYWORD:
+        return edge.KeywordIndexParams(memory=edge.Memory.Cold)
     if isinstance(source, models.PayloadSchemaType):
         schema: edge.PayloadSchemaType = getattr(edge.PayloadSchemaType, source.value.capitalize())
         return schema

@@ -393,6 +393,19 @@ async def test_progress_ends_with_everything_done(index: Index, folder: Path) ->
     assert seen[-1].chunks_done == len(index.store.points)
 
 
+async def test_the_store_is_optimized_during_a_large_sync_and_counted_across_syncs(
+    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.pipeline._FIRST_WINDOW", 1)
+    monkeypatch.setattr("indexer.pipeline._WINDOW", 1)
+    monkeypatch.setattr("indexer.sync.OPTIMIZE_WITHIN", 2)
+    await index.sync(folder / "b.txt")
+    assert index.store.optimized == len(index.store.points) // 2
+    await index.sync(folder)
+    assert len(index.store.points) >= 3
+    assert index.store.optimized == len(index.store.points) // 2
+
+
 async def test_the_store_is_optimized_after_a_large_change_only(
     index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
