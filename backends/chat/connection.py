@@ -61,7 +61,7 @@ class Connection:
 
     async def probe(self, path: str) -> Any:
         """GET below ``/v1`` over a new connection, with the connection's time limit for all."""
-        with self._translated():
+        with self._translated("TANDEM_LLM__CONNECT_TIMEOUT_S"):
             return self._content(await self._probe.get(f"{self._base}{path}"))
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Connection:
         return json.loads(response.content)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, limit: str = "TANDEM_LLM__TIMEOUT_S") -> Iterator[None]:
         """The library's errors as ours. What the server says is passed on without the key."""
         try:
             yield
@@ -122,7 +122,7 @@ class Connection:
         except httpx.TimeoutException as exc:
             raise ServerDown(
                 f"The language model at {self.url} did not answer in time: it may be overloaded "
-                "or asleep. Try again, or raise TANDEM_LLM__TIMEOUT_S."
+                f"or asleep. Try again, or raise {limit}."
             ) from exc
         except httpx.HTTPError as exc:
             raise self._broken(exc) from exc

@@ -8,27 +8,32 @@ from typing import Any
 
 from backends.chat.answer_text import THINK, AnswerText
 from backends.chat.connection import Connection
-from backends.chat.replies import (
-    check_end,
-    check_progress,
+from backends.chat.protocol import (
+    BATCH,
+    CHAT,
+    NO_THINKING,
+    added,
     content_of,
+    forms,
+    messages,
     read_choices,
-    without_thinking,
+    read_event,
+    request,
+    told,
 )
+from backends.chat.replies import check_end, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.run import ChatRun, chat_run
-from backends.chat.server import Prompt, Refused, ServedModel, WrongProtocol
+from backends.chat.server import Prompt, Refused, ServedModel, ServerBusy, WrongProtocol
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
-_CHAT, _BATCH = "/chat/completions", "/chat/completions/batch"
-_NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
-# Without constraints a reply may decorate its one word, and then the word does not come first.
-_UNCONSTRAINED_TOKENS = 8
-_LOGPROBS = {"logprobs": True, "top_logprobs": 10}
 # What a server answers that does not know a path, a field, or a value in one.
 _UNKNOWN_PATH = (400, 404, 405, 422, 501)
 _UNKNOWN_FIELD = (400, 422, 501)
+# For what is of use and not needed, whatever comes but a dead server: a gateway may let only
+# some paths through, and say so with any status.
+_NO_SUCH_THING = (Refused, WrongProtocol, ServerBusy, PromptTooLong)
 
 
 @dataclass(slots=True)
@@ -38,7 +43,7 @@ class _Abilities:
     batch: bool | None = None
     """Several conversations in one request."""
     form: int = 0
-    """Which of ``_forms`` it takes for a choice: 0 is the richest."""
+    """Which of ``forms`` it takes for a choice: 0 is the richest."""
     tokenizes: bool = True
     opens_thinking: bool | None = None
     """Whether its chat template begins every reply inside a thinking block."""
@@ -91,15 +96,15 @@ class OpenAIServer:
                 found = await self._choose_in_one(model, prompts, choices, run)
             if found is None:
                 found = await self._choose_one_by_one(model, prompts, choices, run)
-            run.reply("\n".join(_told(number, each) for number, each in enumerate(found, 1)))
+            run.reply("\n".join(told(number, each) for number, each in enumerate(found, 1)))
         return found
 
     async def complete(self, prompt: Prompt, max_tokens: int) -> str:
         """The whole reply, without thinking."""
         model = await self.served()
-        body = {**_request(model, max_tokens), "messages": _messages(prompt)}
+        body = {**request(model, max_tokens), "messages": messages(prompt)}
         async with chat_run("complete", model, [prompt], {"max_tokens": max_tokens}) as run:
-            reply = await self._in_form(body, [_NO_THINKING, {}, {}])
+            reply = await self._in_form(body, [NO_THINKING, {}, {}])
             text = without_thinking("".join(map(content_of, reply["choices"][:1])))
             run.usage(reply.get("usage"))
             run.reply(text)
@@ -117,19 +122,19 @@ class OpenAIServer:
         model = await self.served()
         text = AnswerText(silent_on, numbers, thinking=await self._opens_thinking(model))
         body = {
-            **_request(model, max_tokens),
-            "messages": _messages(prompt),
+            **request(model, max_tokens),
+            "messages": messages(prompt),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
         async with (
             chat_run("answer", model, [prompt], {"max_tokens": max_tokens}) as run,
-            aclosing(self._connection.events(_CHAT, body)) as events,
+            aclosing(self._connection.events(CHAT, body)) as events,
         ):
             started = False
             async for event in events:
                 started = True
-                if visible := _read_event(event, text, run):
+                if visible := read_event(event, text, run):
                     await run.token(visible)
                     yield visible
             if text.leaked:
@@ -143,7 +148,7 @@ class OpenAIServer:
             return None
         try:
             return list(await asyncio.gather(*(self._count(model, text) for text in texts)))
-        except (Refused, WrongProtocol):
+        except _NO_SUCH_THING:
             self._able.tokenizes = False
             return None
 
@@ -155,10 +160,10 @@ class OpenAIServer:
         self, model: ServedModel, prompts: Sequence[Prompt], choices: Sequence[str], run: ChatRun
     ) -> list[dict[str, float] | None] | None:
         """All choices from one request; None where the server has no such request."""
-        conversations = [_messages(prompt) for prompt in prompts]
-        body = {**_request(model, 1), "messages": conversations, **_forms(choices)[0]}
+        conversations = [messages(prompt) for prompt in prompts]
+        body = {**request(model, 1), "messages": conversations, **forms(choices)[0]}
         try:
-            reply = await self._connection.post(_BATCH, body)
+            reply = await self._connection.post(BATCH, body)
         except (Refused, WrongProtocol) as exc:
             if isinstance(exc, Refused) and exc.status not in _UNKNOWN_PATH:
                 raise
@@ -172,13 +177,11 @@ class OpenAIServer:
     ) -> list[dict[str, float] | None]:
         """A request each, at the same time; when one fails the others are stopped."""
         able = self._able
-        forms = _forms(choices)
 
         async def ask(prompt: Prompt) -> dict[str, Any]:
             async with self._slots:
-                return await self._in_form(
-                    {**_request(model, 1), "messages": _messages(prompt)}, forms
-                )
+                body = {**request(model, 1), "messages": messages(prompt)}
+                return await self._in_form(body, forms(choices))
 
         first, *rest = prompts
         # The first one finds out what the server takes, and fills its prefix cache.
@@ -186,22 +189,22 @@ class OpenAIServer:
         replies += await all_of(ask(prompt) for prompt in (rest if replies else prompts))
         if len(prompts) > 1:
             able.batch = False  # that these were answered shows what the refusal was about
-        run.usage(_sum([reply.get("usage") for reply in replies]))
+        run.usage(added([reply.get("usage") for reply in replies]))
         return [read_choices(reply, 1, choices)[0] for reply in replies]
 
     async def _in_form(
-        self, body: dict[str, Any], forms: Sequence[Mapping[str, Any]]
+        self, body: dict[str, Any], extras: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         """The reply to a request in the richest form that the server takes, which is remembered.
 
-        Forms are what is added to the request, from vLLM's own fields down to nothing.
+        ``extras`` are added to the request, from vLLM's own fields down to nothing.
         """
         able = self._able
-        for form in range(able.form, len(forms)):
+        for form in range(able.form, len(extras)):
             try:
-                reply = await self._connection.post(_CHAT, {**body, **forms[form]})
+                reply = await self._connection.post(CHAT, {**body, **extras[form]})
             except Refused as exc:
-                if exc.status not in _UNKNOWN_FIELD or form + 1 == len(forms):
+                if exc.status not in _UNKNOWN_FIELD or form + 1 == len(extras):
                     raise
             else:
                 able.form = max(able.form, form)
@@ -220,7 +223,7 @@ class OpenAIServer:
             try:
                 reply = await self._connection.post_beside("/tokenize", body, "token_strs")
                 made = "".join(str(token) for token in reply["token_strs"])
-            except (Refused, WrongProtocol, PromptTooLong):
+            except _NO_SUCH_THING:
                 made = ""
             self._able.opens_thinking = made.rstrip("\nĊ ").endswith(THINK)
         return self._able.opens_thinking
@@ -250,53 +253,3 @@ class OpenAIServer:
             length if isinstance(length, int) and length > 0 else None,
             root if isinstance(root, str) else None,
         )
-
-
-def _request(model: ServedModel, max_tokens: int) -> dict[str, Any]:
-    return {"model": model.id, "max_completion_tokens": max_tokens, "temperature": 0.0}
-
-
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in prompt]
-
-
-def _forms(choices: Sequence[str]) -> list[dict[str, Any]]:
-    """How to ask for a choice, from vLLM's way down to what every server takes."""
-    constraint = {"structured_outputs": {"choice": list(choices)}}
-    return [
-        {**_LOGPROBS, **constraint, **_NO_THINKING},
-        _LOGPROBS,
-        {"max_completion_tokens": _UNCONSTRAINED_TOKENS},
-    ]
-
-
-def _read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
-    """What an event of a stream makes readable."""
-    run.usage(event.get("usage"))
-    parts = event.get("choices") or []
-    if not parts or not isinstance(parts[0], dict):
-        return ""
-    delta = parts[0].get("delta") or {}
-    if delta.get("reasoning") or delta.get("reasoning_content"):
-        text.thinks_apart()
-    content = delta.get("content")
-    visible = text.feed(content) if isinstance(content, str) else ""
-    check_progress(text)
-    if reason := parts[0].get("finish_reason"):
-        run.finish_reason = str(reason)
-        visible += text.finish(cut=reason == "length")
-    return visible
-
-
-def _told(number: int, probabilities: Mapping[str, float] | None) -> str:
-    """A choice as a person reads it in a trace."""
-    if probabilities is None:
-        return f"[{number}] unreadable"
-    choice = max(probabilities, key=lambda each: probabilities[each])
-    return f"[{number}] {choice} ({', '.join(f'{c} {p:.3f}' for c, p in probabilities.items())})"
-
-
-def _sum(usages: Sequence[object]) -> dict[str, int]:
-    counted = [usage for usage in usages if isinstance(usage, dict)]
-    names = ("prompt_tokens", "completion_tokens")
-    return {name: sum(int(usage.get(name) or 0) for usage in counted) for name in names}

@@ -6,7 +6,7 @@ was not offered. What cannot be read is None, never an exception and never a gue
 
 import math
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -50,47 +50,6 @@ def chosen(text: str, choices: Sequence[str]) -> str | None:
         begun = _begun(words[0], choices)
         named = {begun} if begun else set()
     return named.pop() if len(named) == 1 else None
-
-
-def read_choices(
-    reply: Mapping[str, Any], count: int, choices: Sequence[str]
-) -> list[dict[str, float] | None]:
-    """The probabilities in a reply of OpenAI's protocol to ``count`` prompts at once, in order.
-
-    None for a prompt whose part of the reply is missing or cannot be read.
-    """
-    parts: list[Any] = reply["choices"]
-    found: list[dict[str, float] | None] = [None] * count
-    for position, part in enumerate(parts):
-        index = part.get("index", position) if isinstance(part, dict) else -1
-        if isinstance(index, int) and 0 <= index < count and found[index] is None:
-            found[index] = _read_choice(part, choices)
-    return found
-
-
-def content_of(part: object) -> str:
-    """The text of one choice of a reply; thinking that the server sends apart is no part of it."""
-    message = part.get("message") if isinstance(part, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else ""
-
-
-def _read_choice(part: Mapping[str, Any], choices: Sequence[str]) -> dict[str, float] | None:
-    """The first token's probabilities, or else what the text says, as certain."""
-    probabilities = choice_probabilities(_first_token(part), choices)
-    if probabilities is None and (choice := chosen(content_of(part), choices)):
-        return {other: float(other == choice) for other in choices}
-    return probabilities
-
-
-def _first_token(part: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The likeliest first tokens and their logprobs; empty where the server gave none."""
-    try:
-        first = part["logprobs"]["content"][0]
-        entries = [first, *(first.get("top_logprobs") or [])]
-        return [(str(entry["token"]), float(entry["logprob"])) for entry in entries]
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
-        return []
 
 
 def _begun(token: str, choices: Sequence[str]) -> str | None:

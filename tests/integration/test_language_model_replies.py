@@ -76,6 +76,8 @@ async def test_a_choice_is_asked_for_as_one_constrained_token_without_thinking()
         ("maybe", None),
         ("yes or no", None),
         ('```json\n{"relevant": "yes"}\n```', 1.0),
+        ('```json\n{"relevant": "no', 0.0),
+        ('{"relevant": "ye', None),
         ("<think>no, hm, no</think>yes", 1.0),
         ("<think>yes", None),
         ("ye", 1.0),
@@ -285,6 +287,16 @@ async def test_thinking_that_a_chat_template_opens_is_left_out_of_the_answer() -
         for _ in range(2):
             assert [piece async for piece in model.stream(ASK)] == ["Blue"]
     assert len(server.asked("/tokenize")) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 502])
+async def test_a_gateway_that_hides_the_template_changes_nothing(status: int) -> None:
+    script = scripted(stream("Blue"), tokenize=[error(status, "Bad Gateway")])
+    async with script as server, client(server) as model:
+        for _ in range(2):
+            assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+        assert await model.count_tokens(["a"]) is None
+    assert len(server.asked("/tokenize")) == 2
 
 
 async def test_an_answer_is_not_held_back_where_a_template_opens_nothing() -> None:

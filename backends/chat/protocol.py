@@ -1,0 +1,106 @@
+"""OpenAI's chat protocol, with vLLM's additions: what requests hold and what replies mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backends.chat.answer_text import AnswerText
+from backends.chat.replies import check_progress, choice_probabilities, chosen
+from backends.chat.run import ChatRun
+from backends.chat.server import Prompt, ServedModel
+
+CHAT, BATCH = "/chat/completions", "/chat/completions/batch"
+NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+# Without constraints a reply may decorate its one word, and then the word does not come first.
+_UNCONSTRAINED_TOKENS = 8
+_LOGPROBS = {"logprobs": True, "top_logprobs": 10}
+
+
+def request(model: ServedModel, max_tokens: int) -> dict[str, Any]:
+    return {"model": model.id, "max_completion_tokens": max_tokens, "temperature": 0.0}
+
+
+def messages(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in prompt]
+
+
+def forms(choices: Sequence[str]) -> list[dict[str, Any]]:
+    """How to ask for a choice, from vLLM's way down to what every server takes."""
+    constraint = {"structured_outputs": {"choice": list(choices)}}
+    return [
+        {**_LOGPROBS, **constraint, **NO_THINKING},
+        _LOGPROBS,
+        {"max_completion_tokens": _UNCONSTRAINED_TOKENS},
+    ]
+
+
+def read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
+    """What an event of a stream makes readable."""
+    run.usage(event.get("usage"))
+    parts = event.get("choices") or []
+    if not parts or not isinstance(parts[0], dict):
+        return ""
+    delta = parts[0].get("delta") or {}
+    if delta.get("reasoning") or delta.get("reasoning_content"):
+        text.thinks_apart()
+    content = delta.get("content")
+    visible = text.feed(content) if isinstance(content, str) else ""
+    check_progress(text)
+    if reason := parts[0].get("finish_reason"):
+        run.finish_reason = str(reason)
+        visible += text.finish(cut=reason == "length")
+    return visible
+
+
+def told(number: int, probabilities: Mapping[str, float] | None) -> str:
+    """A choice as a person reads it in a trace."""
+    if probabilities is None:
+        return f"[{number}] unreadable"
+    choice = max(probabilities, key=lambda each: probabilities[each])
+    return f"[{number}] {choice} ({', '.join(f'{c} {p:.3f}' for c, p in probabilities.items())})"
+
+
+def added(usages: Sequence[object]) -> dict[str, int]:
+    counted = [usage for usage in usages if isinstance(usage, dict)]
+    names = ("prompt_tokens", "completion_tokens")
+    return {name: sum(int(usage.get(name) or 0) for usage in counted) for name in names}
+
+
+def read_choices(
+    reply: Mapping[str, Any], count: int, choices: Sequence[str]
+) -> list[dict[str, float] | None]:
+    """The probabilities in a reply of OpenAI's protocol to ``count`` prompts at once, in order.
+
+    None for a prompt whose part of the reply is missing or cannot be read.
+    """
+    parts: list[Any] = reply["choices"]
+    found: list[dict[str, float] | None] = [None] * count
+    for position, part in enumerate(parts):
+        index = part.get("index", position) if isinstance(part, dict) else -1
+        if isinstance(index, int) and 0 <= index < count and found[index] is None:
+            found[index] = _read_choice(part, choices)
+    return found
+
+
+def content_of(part: object) -> str:
+    """The text of one choice of a reply; thinking that the server sends apart is no part of it."""
+    message = part.get("message") if isinstance(part, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _read_choice(part: Mapping[str, Any], choices: Sequence[str]) -> dict[str, float] | None:
+    """The first token's probabilities, or else what the text says, as certain."""
+    probabilities = choice_probabilities(_first_token(part), choices)
+    if probabilities is None and (choice := chosen(content_of(part), choices)):
+        return {other: float(other == choice) for other in choices}
+    return probabilities
+
+
+def _first_token(part: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The likeliest first tokens and their logprobs; empty where the server gave none."""
+    try:
+        first = part["logprobs"]["content"][0]
+        entries = [first, *(first.get("top_logprobs") or [])]
+        return [(str(entry["token"]), float(entry["logprob"])) for entry in entries]
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+        return []
