@@ -36,7 +36,7 @@ Hits = NDArray[np.float64]
 async def measure(data: Path, work: Path, others: int | None) -> dict[str, Any]:
     """Index the articles that answer and so many others, ask everything in every way."""
     samples = read_samples(data / "questions.jsonl")
-    articles = _copy(data / "articles", work / "articles", samples, others)
+    articles = copy_articles(data / "articles", work / "articles", samples, others)
     async with open_service(own_settings(work)) as service:
         await service.indexing.run([articles])
         store = service.backends.store
@@ -51,7 +51,9 @@ async def measure(data: Path, work: Path, others: int | None) -> dict[str, Any]:
     }
 
 
-def _copy(source: Path, target: Path, samples: Sequence[Sample], others: int | None) -> Path:
+def copy_articles(
+    source: Path, target: Path, samples: Sequence[Sample], others: int | None
+) -> Path:
     """All articles, or those that answer and every n-th of the rest."""
     target.mkdir(parents=True, exist_ok=True)
     answering = {sample.source for sample in samples}
