@@ -4,6 +4,7 @@ Short plain text is read in this process. Everything else, where a damaged or ho
 all memory or for ever, is read in another one that has limits.
 """
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ _START = 1024
 """Bytes within which a PDF says that it is one."""
 _SHORT = 1_000_000
 """Bytes of text that any of its parsers reads in about a second."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_CELLS = 200_000
 """Cells in Markdown's tables: short rows are filled up, so there can be as many as the square of
 the text's length."""
@@ -37,6 +39,10 @@ def parse(path: Path, *, process: ParserProcess | None = None) -> ParsedDocument
         ParsingError: the file cannot be turned into text; the message says why.
         OSError: the file cannot be read.
     """
+    return _encodable(_parsed(path, process))
+
+
+def _parsed(path: Path, process: ParserProcess | None) -> ParsedDocument:
     format_ = format_of(path.name)
     with path.open("rb") as file:
         start = file.read(_START)
@@ -53,6 +59,26 @@ def parse(path: Path, *, process: ParserProcess | None = None) -> ParsedDocument
         return process.parse(path, format_)
     with ParserProcess() as own:
         return own.parse(path, format_)
+
+
+def _encodable(document: ParsedDocument) -> ParsedDocument:
+    """The document without halves of characters, which names of files and escapes in JSON may hold
+    and which no model, store or answer takes."""
+    try:
+        document.text.encode()
+        document.title.encode()
+    except UnicodeEncodeError:
+        blocks = [
+            block._replace(heading_path=tuple(map(_mended, block.heading_path)))
+            for block in document.blocks
+        ]
+        title, text = _mended(document.title), _mended(document.text)
+        return document._replace(title=title, text=text, blocks=blocks)
+    return document
+
+
+def _mended(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _short_text(start: bytes, file: BinaryIO) -> str | None:
