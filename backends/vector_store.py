@@ -21,6 +21,7 @@ from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
+from backends.collection_writer import Writer, note_writer, read_writer
 from backends.embeddings import EmbeddingModel
 from backends.points import Point as Point  # part of this module's interface
 from backends.points import require_vectors, to_document, to_struct, to_vectors
@@ -82,6 +83,8 @@ class VectorStore(QdrantVectorStore):
         """Where the vectors are, for messages."""
         self.visibility = Visibility()
         """What of it searches leave out, while documents are replaced."""
+        self.take_over = False
+        """Whether to write although another data folder does."""
         self._model = embedding
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
@@ -227,6 +230,19 @@ class VectorStore(QdrantVectorStore):
         result = await self._run(self.client.count, self.collection_name, exact=True)
         return result.count
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other data folders can reach it."""
+        return self._edge is None
+
+    async def writer(self) -> Writer | None:
+        """The data folder that wrote last, with its stamp; None where none did."""
+        return await self._run(read_writer, self.client, self.collection_name)
+
+    async def note_writer(self, writer: Writer) -> None:
+        """Say who is about to write."""
+        await self._run(note_writer, self.client, self.collection_name, writer)
+
     async def optimize(self) -> None:
         """After a large sync: build the HNSW graph. A server does this on its own."""
         if self._edge is not None and await self.count() >= OPTIMIZE_FROM_POINTS:
@@ -257,7 +273,9 @@ def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorS
     name = settings.qdrant.collection
     if settings.qdrant.url is not None:
         place = without_secrets(settings.qdrant.url)
-        return VectorStore(_connect(settings), name, embeddings, Bm25Sparse(), place=place)
+        store = VectorStore(_connect(settings), name, embeddings, Bm25Sparse(), place=place)
+        store.take_over = settings.qdrant.take_over
+        return store
     folder = settings.data_dir / "qdrant"
     client = EdgeClient(folder)
     if client.collection_exists(name):
