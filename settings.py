@@ -85,6 +85,7 @@ class QdrantSettings(BaseModel):
     url: OptionalAddress = None
     api_key: SecretStr | None = None
     collection: str = Field("documents", min_length=1, max_length=200)
+    take_over: bool = False
     prefer_grpc: bool = False
     timeout_s: float = Field(20.0, gt=0)
 

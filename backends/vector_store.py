@@ -21,6 +21,7 @@ from langchain_qdrant import RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
+from backends.collection_writer import Writer, note_writer, read_writer
 from backends.embeddings import EmbeddingModel
 from backends.filters import SearchFilters
 from backends.points import Point as Point  # part of this module's interface
@@ -84,6 +85,8 @@ class VectorStore(TenantSearches):
         """What of it searches leave out, while documents are replaced."""
         self.tenant = tenant
         """Whose passages are found: nobody who asks can change it."""
+        self.take_over = False
+        """Whether to write although another data folder does."""
         self._model = embedding
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
@@ -220,6 +223,19 @@ class VectorStore(TenantSearches):
         result = await self._run(self.client.count, self.collection_name, exact=True)
         return result.count
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other data folders can reach it."""
+        return self._edge is None
+
+    async def writer(self) -> Writer | None:
+        """The data folder that wrote last, with its stamp; None where none did."""
+        return await self._run(read_writer, self.client, self.collection_name)
+
+    async def note_writer(self, writer: Writer) -> None:
+        """Say who is about to write."""
+        await self._run(note_writer, self.client, self.collection_name, writer)
+
     async def optimize(self) -> None:
         """After a large sync: build the HNSW graph. A server does this on its own."""
         if self._edge is not None and await self.count() >= OPTIMIZE_FROM_POINTS:
@@ -251,7 +267,9 @@ def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorS
     if settings.qdrant.url is not None:
         place = without_secrets(settings.qdrant.url)
         client: QdrantClient | EdgeClient = _connect(settings)
-        return VectorStore(client, name, embeddings, Bm25Sparse(), place=place, tenant=tenant)
+        store = VectorStore(client, name, embeddings, Bm25Sparse(), place=place, tenant=tenant)
+        store.take_over = settings.qdrant.take_over
+        return store
     folder = settings.data_dir / "qdrant"
     client = edge = EdgeClient(folder)
     if edge.collection_exists(name):

@@ -7,12 +7,14 @@ to do is a directory walk. It never knows less than the store: points are writte
 behind is known, kept from searches and put right by the next sync.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from indexer import schema
 from indexer.database import Database, ProcessLock
@@ -28,6 +30,7 @@ class Manifest:
     """
 
     def __init__(self, data_dir: Path) -> None:
+        self._identity = data_dir / "identity"
         self._database = Database(data_dir / "manifest.sqlite3", schema.MIGRATIONS)
         self._lock = ProcessLock(
             data_dir / "sync.lock",
@@ -234,6 +237,18 @@ class Manifest:
         await self._database.write(forget)
 
     # facts
+
+    async def data_folder(self) -> str:
+        """The name of the data folder, made up once; it survives the loss of the manifest."""
+
+        def name(_: sqlite3.Connection) -> str:
+            with contextlib.suppress(FileNotFoundError):
+                return self._identity.read_text(encoding="ascii").strip()
+            new = self._identity.with_name("identity.new")
+            new.write_text(str(uuid4()), encoding="ascii")
+            return new.replace(self._identity).read_text(encoding="ascii")
+
+        return await self._database.read(name)
 
     async def fact(self, name: str) -> str | None:
         """A remembered value, such as the store's fingerprint."""

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from indexer import pairing
 from indexer.manifest import Manifest
 
 _SAMPLE = 32
 _BATCH = 1_000
 
 
-class Holdings(Protocol):
+class Holdings(pairing.Half, Protocol):
     """What this needs of a vector store."""
 
     async def count(self) -> int: ...
@@ -19,13 +20,27 @@ class Holdings(Protocol):
 
 
 async def mend(manifest: Manifest, store: Holdings, fingerprint: str) -> bool:
-    """Compares counts and a sample, and where they differ every id; True where it had to.
+    """Compares stamps, counts and a sample, and where they differ every id; True where it had to.
 
     Files with a missing or an unknown point become pending: the next sync of their folder puts
-    them right, reusing what vectors there are. Nothing is written to the store.
+    them right, reusing what vectors there are. No point of the store is touched.
+
+    Raises:
+        StoreLocked: another data folder keeps the collection up to date.
     """
+    if not await pairing.belong_together(manifest, store):
+        await _compare_all(manifest, store)
+        await pairing.stamp(manifest, store, anew=True)
+        await manifest.remember("fingerprint", fingerprint)
+        return True
     if await _looks_alike(manifest, store, fingerprint):
         return False
+    await _compare_all(manifest, store)
+    await manifest.remember("fingerprint", fingerprint)
+    return True
+
+
+async def _compare_all(manifest: Manifest, store: Holdings) -> None:
     missing = await manifest.point_ids()
     unknown: list[tuple[str, dict[str, Any]]] = []
     foreign = 0
@@ -42,8 +57,6 @@ async def mend(manifest: Manifest, store: Holdings, fingerprint: str) -> bool:
     await manifest.adopt(unknown)
     await manifest.lose(sorted(missing))
     await manifest.remember("foreign points", str(foreign))
-    await manifest.remember("fingerprint", fingerprint)
-    return True
 
 
 async def _looks_alike(manifest: Manifest, store: Holdings, fingerprint: str) -> bool:

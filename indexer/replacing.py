@@ -18,6 +18,7 @@ from langchain_qdrant.sparse_embeddings import SparseVector
 
 from backends.vector_store import Point
 from backends.visibility import Visibility
+from indexer import pairing
 from indexer.manifest import Manifest
 from indexer.patience import Patience
 from indexer.points import modified_at
@@ -27,7 +28,7 @@ from indexer.windows import Window
 _BATCH = 256
 
 
-class Store(Protocol):
+class Store(pairing.Half, Protocol):
     """What replacing needs of a vector store."""
 
     @property
@@ -68,6 +69,7 @@ class Replacement:
         Returns:
             How many points were written.
         """
+        await self._stamp()
         await self._manifest.intend(
             [
                 (document.reading.record, [draft.point for draft in drafts])
@@ -84,6 +86,8 @@ class Replacement:
 
     async def delete(self, files: Sequence[FileRecord]) -> None:
         """Takes files out of the manifest and of the searches, then of the store."""
+        if files:
+            await self._stamp()
         for start in range(0, len(files), _BATCH):
             some = files[start : start + _BATCH]
             held = await self._manifest.points(some)
@@ -108,6 +112,9 @@ class Replacement:
             kept = [point.id for point in held]
         if kept:
             await self._patience.keep_trying(lambda: self._store.redate(kept, modified_at(file)))
+
+    async def _stamp(self) -> None:
+        await self._patience.keep_trying(lambda: pairing.stamp(self._manifest, self._store))
 
     async def _put_in_force(self, window: Window) -> None:
         for document in window.finished:

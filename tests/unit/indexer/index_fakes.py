@@ -11,6 +11,7 @@ from typing import Any, cast
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import models
 
+from backends.collection_writer import Writer
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.sparse import Bm25Sparse
 from backends.vector_store import Point, VectorStore
@@ -42,6 +43,15 @@ class MemoryStore:
         self.fuse: int | None = None
         self.failures: list[Exception] = []
         self.visibility = Visibility()
+        self.is_shared = False
+        self.take_over = False
+        self.noted: Writer | None = None
+
+    async def writer(self) -> Writer | None:
+        return self.noted
+
+    async def note_writer(self, writer: Writer) -> None:
+        self.noted = writer
 
     async def prepare(self) -> None:
         await asyncio.sleep(0)
