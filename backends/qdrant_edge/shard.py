@@ -148,6 +148,16 @@ class Shard:
             _write(self.folder, self.description, _files(self.folder))
 
 
+def hold(folder: Path) -> IO[bytes]:
+    """The lock of a shard that is not open here, to be closed.
+
+    Raises:
+        StoreLocked: another process has the shard open.
+    """
+    with folder_errors(folder):
+        return _lock(folder)
+
+
 def _lock(folder: Path) -> IO[bytes]:
     """An open file that keeps others out; the system lets go of it when the process ends."""
     file = (folder / "lock").open("ab")
