@@ -1,13 +1,14 @@
 """Every backend that the settings name, opened together and closed together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.extractive.reader import ExtractiveReader
 from backends.language_model import LanguageModel, create_language_model
 from backends.sparse import Bm25Sparse
 from backends.vector_store import VectorStore, open_vector_store
-from settings import Settings
+from settings import EmbeddingSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,21 @@ class Backends:
     store: VectorStore
     extractive: ExtractiveReader
     language_model: LanguageModel | None
+
+    def with_index(
+        self, store: VectorStore, embeddings: EmbeddingModel, chosen: EmbeddingSettings
+    ) -> Self:
+        """The same backends over another collection and the model that made it.
+
+        Whoever opened the model closes it.
+        """
+        return replace(
+            self,
+            settings=self.settings.model_copy(update={"embeddings": chosen}),
+            embeddings=embeddings,
+            store=store,
+            extractive=ExtractiveReader(embeddings),
+        )
 
     async def aclose(self) -> None:
         """Give back sockets, threads and the embedded store's lock."""

@@ -75,7 +75,7 @@ async def test_a_second_run_opens_no_file_and_writes_nothing(index: Index, folde
     await index.sync(folder)
     index.store.upserted.clear()
     embedded = len(index.embeddings.embedded)
-    manifest = (index.data_dir / "manifest.sqlite3-wal").stat()
+    manifest = (index.data_dir / "manifests" / "documents.sqlite3-wal").stat()
     opened = opened_files(folder)
     report = await index.sync(folder)
     assert report.unchanged == 3
@@ -83,7 +83,7 @@ async def test_a_second_run_opens_no_file_and_writes_nothing(index: Index, folde
     assert opened == []
     assert index.store.upserted == []
     assert len(index.embeddings.embedded) == embedded
-    after = (index.data_dir / "manifest.sqlite3-wal").stat()
+    after = (index.data_dir / "manifests" / "documents.sqlite3-wal").stat()
     assert (after.st_size, after.st_mtime_ns) == (manifest.st_size, manifest.st_mtime_ns)
 
 
@@ -269,7 +269,7 @@ async def test_a_lost_manifest_is_rebuilt_without_embedding(
     await index.sync(folder)
     before = dict(index.store.points)
     await index.manifest.aclose()
-    path = index.data_dir / "manifest.sqlite3"
+    path = index.data_dir / "manifests" / "documents.sqlite3"
     path.unlink() if damage is None else path.write_bytes(damage)
     await index.restart()
     (folder / "b.txt").unlink()
