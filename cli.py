@@ -101,6 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="print the whole result as JSON")
     ask.set_defaults(command=_ask)
 
+    reindex = commands.add_parser(
+        "reindex", help="build the index anew with the configured embedding model, then switch"
+    )
+    instead = reindex.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--rollback", action="store_true", help="return to the index before the last reindex"
+    )
+    instead.add_argument(
+        "--prune", action="store_true", help="remove the index that is kept for a rollback"
+    )
+    reindex.add_argument("--json", action="store_true", help="print the report as JSON")
+    reindex.set_defaults(command=_reindex)
+
     status = commands.add_parser("status", help="what is indexed, what failed, who answers")
     status.add_argument("--json", action="store_true", help="print everything as JSON")
     status.set_defaults(command=_status)
@@ -210,7 +223,7 @@ async def _index(options: argparse.Namespace, settings: "Settings") -> int:
         if server is None:
             report = await _index_here(settings, paths, display)
         else:
-            report = await _index_through(server, paths, display)
+            report = await _followed(server.sync(paths), display)
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
@@ -247,16 +260,65 @@ async def _index_here(
         return asdict(await service.indexing.run(paths, lambda p: display.update(asdict(p))))
 
 
-async def _index_through(
-    server: "RunningServer", paths: list[Path], display: "SyncDisplay"
-) -> dict[str, Any]:
-    report: dict[str, Any] = {}
-    async for name, data in server.sync(paths):
-        if name == "progress":
-            display.update(data)
-        else:
-            report = data
+async def _followed(events: AsyncGenerator[tuple[str, Any]], display: "SyncDisplay") -> Any:
+    """The report at the end of a sync in the server, whose progress is shown meanwhile."""
+    report = None
+    async with contextlib.aclosing(events):
+        async for name, data in events:
+            if name == "progress":
+                display.update(data)
+            else:
+                report = data
     return report
+
+
+async def _reindex(options: argparse.Namespace, settings: "Settings") -> int:
+    from terminal import SyncDisplay
+
+    server = _server(settings)
+    if options.prune:
+        removed = await (server.prune() if server else _prune_here(settings))
+        print(
+            json.dumps(removed) if options.json else f"removed: {', '.join(removed) or 'nothing'}"
+        )
+        return 0
+    with SyncDisplay(quiet=options.json) as display:
+        if server is None:
+            report = await _reindex_here(settings, display, back=options.rollback)
+        else:
+            events = server.reindex(settings.embeddings, back=options.rollback)
+            report = await _followed(events, display)
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    elif report is None:
+        print("The index is made with the configured embedding model already: nothing to do.")
+    else:
+        display.print_report(report)
+        print("Questions are answered from it now; the index before is kept for --rollback.")
+    return 1 if report and report["failed"] else 0
+
+
+async def _reindex_here(
+    settings: "Settings", display: "SyncDisplay", *, back: bool
+) -> dict[str, Any] | None:
+    with interruptible():
+        from api.reindex import Reindexing
+        from api.service import open_service
+
+    async with open_service(settings) as service:
+        reindexing = Reindexing(service)
+        run = reindexing.rollback if back else reindexing.reindex
+        report = await run(settings.embeddings, lambda p: display.update(asdict(p)))
+        return asdict(report) if report else None
+
+
+async def _prune_here(settings: "Settings") -> list[str]:
+    with interruptible():
+        from api.reindex import Reindexing
+        from api.service import open_service
+
+    async with open_service(settings) as service:
+        return await Reindexing(service).prune()
 
 
 async def _status(options: argparse.Namespace, settings: "Settings") -> int:

@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from backends.connections import Backends, connect
+from backends.embeddings import EmbeddingModel
 from errors import TandemError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from indexer.manifest import Manifest
 from indexer.sync import Progress, SyncReport, sync
-from settings import Settings
+from settings import EmbeddingSettings, Settings
 
 log = logging.getLogger("tandem")
 
@@ -28,7 +29,10 @@ class Indexing:
     progress: Progress | None = None
     report: SyncReport | None = None
     error: str = ""
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever syncs, or puts another index in this one's place."""
+    follow: Callable[[], Awaitable[None]] | None = None
+    """Called before a sync: another process may have put another index in this one's place."""
 
     async def run(
         self, paths: Sequence[Path], on_progress: Callable[[Progress], None] | None = None
@@ -44,7 +48,9 @@ class Indexing:
             if on_progress is not None:
                 on_progress(progress)
 
-        async with self._turn:
+        if self.follow is not None:
+            await self.follow()
+        async with self.turn:
             try:
                 self.error = ""
                 self.report = await sync(
@@ -73,9 +79,12 @@ class Indexing:
             log.info("%s", report.summary())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
-    """A graph bound to open backends, and the state that outlives a request."""
+    """A graph bound to open backends, and the state that outlives a request.
+
+    Backends, graph and manifest belong to one index; ``switch`` replaces them together.
+    """
 
     settings: Settings
     backends: Backends
@@ -83,10 +92,36 @@ class Service:
     indexing: Indexing
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
+    opened: contextlib.AsyncExitStack
+    """What is closed when the service ends."""
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
         return RagContext.of(self.settings)
+
+    def switch(self, backends: Backends, manifest: Manifest) -> None:
+        """Answer from another index from now on; runs under way end on the one they began with."""
+        self.backends, self.graph = backends, build_graph(backends)
+        self.indexing.backends, self.indexing.manifest = backends, manifest
+        self.opened.push_async_callback(manifest.aclose)
+
+    async def reopen(self, embeddings: EmbeddingModel, chosen: EmbeddingSettings) -> None:
+        """Answer from the index that the alias stands for now, with this model if it fits."""
+        store = self.backends.store.beside(None, embeddings)
+        await store.open()
+        manifest = await Manifest.open(self.settings.data_dir, store.collection_name)
+        self.switch(self.backends.with_index(store, embeddings, chosen), manifest)
+
+    async def follow(self) -> None:
+        """Reopen where another process has flipped the alias. While a sync runs: not now."""
+        if self.indexing.turn.locked():
+            return
+        async with self.indexing.turn:
+            store = self.backends.store
+            live = await store.live()
+            if live not in (None, store.collection_name):
+                log.warning("Another process has put the index %s in the place of this one.", live)
+                await self.reopen(self.backends.embeddings, self.backends.settings.embeddings)
 
 
 @contextlib.asynccontextmanager
@@ -100,15 +135,18 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         backends = connect(settings)
         stack.push_async_callback(backends.aclose)
         await backends.store.open()
-        manifest = await Manifest.open(settings.data_dir)
+        manifest = await Manifest.open(settings.data_dir, backends.store.collection_name)
         stack.push_async_callback(manifest.aclose)
-        yield Service(
+        service = Service(
             settings=settings,
             backends=backends,
             graph=build_graph(backends),
             indexing=Indexing(backends, manifest),
             token=secrets.token_urlsafe(32),
+            opened=stack,
         )
+        service.indexing.follow = service.follow
+        yield service
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from backends.vector_store import VectorStore
 from errors import PathError
 from indexer.changes import Changes, FileProblem, compare
 from indexer.chunking import Chunk, chunk
+from indexer.coverage import note_coverage
 from indexer.manifest import Manifest
 from indexer.mending import mend
 from indexer.parser_process import ParserProcess
@@ -95,6 +96,8 @@ async def sync(
             await manifest.refresh(tally.touched)
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
             await manifest.remove_root(adopted)
+        await note_coverage(manifest, scopes)
+        await store.note_chunker(recipe)
         await _optimize(store, manifest, pipeline.chunks_written)
         meter.update(last=True)
         return tally.report(

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, SkipValidation
 
 from backends.reader import Passage
 from backends.tracing import record_documents
-from errors import EmbeddingsUnavailable
+from errors import EmbeddingsUnavailable, FingerprintMismatch
 from graph.context import RagContext
 from graph.question import check_question
 from graph.state import RagState
@@ -60,7 +60,7 @@ class PassageRetriever(BaseRetriever):
 async def retrieve(
     state: RagState, runtime: Runtime[RagContext], *, retriever: PassageRetriever
 ) -> dict[str, Any]:
-    """Search for the query. Without embeddings, by keywords alone, and say so."""
+    """Search for the query. Without embeddings that fit, by keywords alone, and say so."""
     question = check_question(state.get("question"))
     rewritten = state.get("query")
     query = rewritten or question
@@ -70,7 +70,7 @@ async def retrieve(
     k = runtime.context.top_k
     try:
         documents = await retriever.ainvoke(query, k=k)
-    except EmbeddingsUnavailable as exc:
+    except (EmbeddingsUnavailable, FingerprintMismatch) as exc:
         documents = await retriever.ainvoke(query, k=k, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
     get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})
