@@ -56,6 +56,7 @@ async def index_status(service: Service) -> dict[str, Any]:
         "documents": [_shown(record) for record in await indexing.manifest.documents()],
         "points": await service.backends.store.count(),
         "syncing": asdict(indexing.progress) if indexing.progress else None,
+        "reindexing": asdict(indexing.reindexed) if indexing.reindexed else None,
         "error": indexing.error,
     }
 

@@ -1,6 +1,6 @@
 """``/reindex``: the index built anew under another embedding model, going back, and tidying up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fastapi import APIRouter, Depends
@@ -14,6 +14,7 @@ from backends.embeddings import EmbeddingModel, create_embeddings
 from indexer.index import Index
 from indexer.progress import Progress, SyncReport
 from indexer.reindex import prune, reindex, rollback
+from indexer.sync import RETRY_DELAYS_S
 from settings import EmbeddingSettings
 
 Advance = Callable[[Progress], None]
@@ -34,8 +35,11 @@ class Reindexing:
     a rollback, still needs the one before.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self, service: Service, *, retry_delays_s: Sequence[float] = RETRY_DELAYS_S
+    ) -> None:
         self._service = service
+        self._retry_delays_s = retry_delays_s
         self._models = [(service.backends.settings.embeddings, service.backends.embeddings)]
 
     async def reindex(
@@ -47,13 +51,22 @@ class Reindexing:
         """
         chosen = self._complete(wanted)
         service = self._service
-        report = await reindex(
-            self._live(),
-            self._model(chosen),
-            turn=service.indexing.turn,
-            switch=self._switch,
-            on_progress=on_progress,
-        )
+
+        def advance(progress: Progress) -> None:
+            service.indexing.reindexed = progress
+            if on_progress is not None:
+                on_progress(progress)
+
+        try:
+            report = await reindex(
+                self._live(),
+                self._model(chosen),
+                turn=service.indexing.turn,
+                switch=self._switch,
+                on_progress=advance,
+            )
+        finally:
+            service.indexing.reindexed = None
         if report is None and chosen != service.backends.settings.embeddings:
             await service.reopen(self._model(chosen), chosen)
         return report
@@ -82,6 +95,7 @@ class Reindexing:
             sparse=backends.sparse,
             manifest=self._service.indexing.manifest,
             max_file_bytes=backends.settings.max_file_bytes,
+            retry_delays_s=self._retry_delays_s,
         )
 
     def _complete(self, wanted: EmbeddingSettings | None) -> EmbeddingSettings:

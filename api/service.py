@@ -27,6 +27,8 @@ class Indexing:
     backends: Backends
     manifest: Manifest
     progress: Progress | None = None
+    reindexed: Progress | None = None
+    """How far the index is that is being built beside this one."""
     report: SyncReport | None = None
     error: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -14,7 +14,7 @@ import re
 
 from qdrant_client import models
 
-from backends.vector_collection import Client, made_with
+from backends.vector_collection import Client, made_with, note
 from errors import UsageError
 
 _PREVIOUS = "-previous"
@@ -52,11 +52,25 @@ def numbered(client: Client, name: str) -> list[str]:
 
 
 def next_name(client: Client, name: str) -> str:
-    """A name for a new collection, after all that exist."""
-    number = 1 + max(map(_number, numbered(client, name)), default=0)
+    """A name for a new collection, after all that exist and all that ``note_name`` knows of.
+
+    No number is ever given twice: a process that has not noticed a flip must not find another
+    model's vectors under the name that it uses.
+    """
+    numbers = [_number(other) for other in numbered(client, name)]
+    live = live_collection(client, name)
+    if live is not None and client.collection_exists(live):
+        numbers.append(int((made_with(client, live) or {}).get("newest", 0)))
+    number = 1 + max(numbers, default=0)
     while client.collection_exists(f"{name}-{number}"):
         number += 1
     return f"{name}-{number}"
+
+
+def note_name(client: Client, name: str, collection: str) -> None:
+    """Remember with the live collection that a number was given away."""
+    if live := live_collection(client, name):
+        note(client, live, newest=str(_number(collection)))
 
 
 def set_alias(client: Client, name: str, collection: str) -> None:

@@ -65,6 +65,7 @@ class VectorStore(QdrantVectorStore):
         *,
         place: str,
         fusion: models.RrfQuery | models.FusionQuery = FUSION,
+        threads: ThreadPoolExecutor | None = None,
     ) -> None:
         super().__init__(
             # The methods that LangChain calls are those that EdgeClient has.
@@ -93,7 +94,7 @@ class VectorStore(QdrantVectorStore):
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
         self._params = EDGE_SEARCH if self._edge else None
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="vectors")
+        self._executor = threads or ThreadPoolExecutor(_THREADS, thread_name_prefix="vectors")
 
     async def prepare(self) -> None:
         """Create the collection when it is missing; check that it fits the embedding model.
@@ -165,9 +166,8 @@ class VectorStore(QdrantVectorStore):
             self.sparse_embeddings,
             place=self.place,
             fusion=self._fusion,
+            threads=self._executor,
         )
-        other._executor.shutdown(wait=False)
-        other._executor = self._executor
         if collection_name is not None:
             other.alias, other._beside, other._resolved = self.alias, True, True
         return other

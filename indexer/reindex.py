@@ -19,6 +19,7 @@ from typing import Any
 from backends.collection_alias import (
     live_collection,
     next_name,
+    note_name,
     previous_collection,
     require_alias,
     shadows,
@@ -132,9 +133,14 @@ async def prune(live: Index) -> list[str]:
 async def _shadow(
     live: Index, embeddings: EmbeddingModel, fingerprint: EmbeddingFingerprint
 ) -> Index:
-    """The shadow to build: one that a killed build with this model has left, else a new one."""
+    """The shadow to build: one that a killed build with this model has left, else a new one.
+
+    What could not be read then is tried again: it may be why the shadow was refused.
+    """
     shadow = await _opened(live, await _begun(live, fingerprint), embeddings)
     await shadow.store.prepare()
+    failed = [file for file in await shadow.manifest.documents() if file.state == "failed"]
+    await shadow.manifest.intend([(file, ()) for file in failed])
     return shadow
 
 
@@ -158,6 +164,7 @@ async def _begun(live: Index, fingerprint: EmbeddingFingerprint) -> str:
     if found:
         return found
     name = await store.ask(next_name, store.alias)
+    await store.ask(note_name, store.alias, name)
     await asyncio.to_thread(discard_manifest, live.manifest.data_dir, name)
     return name
 
