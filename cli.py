@@ -28,7 +28,7 @@ from startup import interruptible, lean_imports
 
 if TYPE_CHECKING:
     from backends.running_server import RunningServer
-    from settings import Settings
+    from settings import EmbeddingSettings, Settings
     from terminal import SyncDisplay
 
 _INTERRUPTED = 130
@@ -286,16 +286,25 @@ async def _reindex(options: argparse.Namespace, settings: "Settings") -> int:
         if server is None:
             report = await _reindex_here(settings, display, back=options.rollback)
         else:
-            events = server.reindex(settings.embeddings, back=options.rollback)
+            events = server.reindex(_embeddings_said(settings), back=options.rollback)
             report = await _followed(events, display)
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     elif report is None:
-        print("The index is made with the configured embedding model already: nothing to do.")
+        print(
+            "The index is made with the configured embedding model already: nothing to do. To "
+            "change it, set TANDEM_EMBEDDINGS__PROVIDER and TANDEM_EMBEDDINGS__MODEL."
+        )
     else:
         display.print_report(report)
         print("Questions are answered from it now; the index before is kept for --rollback.")
     return 1 if report and report["failed"] else 0
+
+
+def _embeddings_said(settings: "Settings") -> "EmbeddingSettings | None":
+    """The embedding settings, if any are made here: a service must not be told mere defaults."""
+    said = {"provider", "base_url", "model"} & settings.embeddings.model_fields_set
+    return settings.embeddings if said else None
 
 
 async def _reindex_here(

@@ -59,12 +59,14 @@ class RunningServer:
             yield event
 
     async def reindex(
-        self, embeddings: EmbeddingSettings, *, back: bool = False
+        self, embeddings: EmbeddingSettings | None, *, back: bool = False
     ) -> AsyncGenerator[tuple[str, Any]]:
-        """The events of a reindex or a rollback: name and data."""
-        body: dict[str, Any] = {"embeddings": embeddings.model_dump(mode="json")}
-        if embeddings.api_key is not None:  # else masked: the server is this machine's user's own
-            body["embeddings"]["api_key"] = embeddings.api_key.get_secret_value()
+        """The events of a reindex or a rollback: name and data. None: with the server's own."""
+        body: dict[str, Any] = {}
+        if embeddings is not None:
+            body["embeddings"] = embeddings.model_dump(mode="json")
+            if embeddings.api_key is not None:  # masked in the dump; the server is the user's own
+                body["embeddings"]["api_key"] = embeddings.api_key.get_secret_value()
         async for event in self._events("/reindex/rollback" if back else "/reindex", body):
             yield event
 

@@ -103,12 +103,14 @@ class EdgeClient:
         if isinstance(vectors_config, models.VectorParams):
             raise unsupported("unnamed vectors")
         vectors, sparse = vectors_config or {}, sparse_vectors_config or {}
+        # Made without the lock, for which searches of other collections would wait.
+        shard = Shard.create(
+            self._path(collection_name),
+            to_config(vectors, sparse),
+            describe(vectors, sparse, metadata),
+        )
         with self._lock:
-            self._shards[collection_name] = Shard.create(
-                self._path(collection_name),
-                to_config(vectors, sparse),
-                describe(vectors, sparse, metadata),
-            )
+            self._shards[collection_name] = shard
         return True
 
     def update_collection(self, collection_name: str, metadata: dict[str, Any]) -> bool:
@@ -140,8 +142,9 @@ class EdgeClient:
                 if kept != aliases:
                     write_aliases(self._folder, kept)
                 folder.rename(folder.with_name(f".{folder.name}.deleted"))
-            for gone in self._folder.glob(".*.deleted"):  # and what kills have left behind
-                shutil.rmtree(gone, ignore_errors=True)
+        # Without the lock, for which searches would wait; and what kills have left behind.
+        for gone in self._folder.glob(".*.deleted"):
+            shutil.rmtree(gone, ignore_errors=True)
         return True
 
     def rename_collection(self, collection_name: str, new_name: str) -> None:
