@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backends.filters import SearchFilters
     from backends.running_server import RunningServer
     from graph.builder import RagGraph
-    from settings import Settings
+    from settings import EmbeddingSettings, Settings
     from terminal import SyncDisplay
 
 _INTERRUPTED = 130
@@ -116,6 +116,19 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _add_filters(ask)
     ask.set_defaults(command=_ask)
+
+    reindex = commands.add_parser(
+        "reindex", help="build the index anew with the configured embedding model, then switch"
+    )
+    instead = reindex.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--rollback", action="store_true", help="return to the index before the last reindex"
+    )
+    instead.add_argument(
+        "--prune", action="store_true", help="remove the index that is kept for a rollback"
+    )
+    reindex.add_argument("--json", action="store_true", help="print the report as JSON")
+    reindex.set_defaults(command=_reindex)
 
     status = commands.add_parser("status", help="what is indexed, what failed, who answers")
     status.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -230,21 +243,19 @@ async def _ask_here(
         from indexer.replacing import hide_unsettled
 
         backends = connect(settings, embeddings)
-        manifest = Manifest(settings.data_dir)
-        graph = build_graph(backends, partial(unwatched_freshness, manifest))
-    tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(backends.aclose)
         await backends.store.open()
+        manifest = Manifest(settings.data_dir, backends.store.collection_name)
+        stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, backends.store.visibility)
+        if _listens(settings.phoenix.endpoint):
+            stack.push_async_callback(start_tracing(settings.phoenix).aclose)
+        graph = build_graph(backends, partial(unwatched_freshness, manifest))
         context = RagContext.of(settings).model_copy(update={"filters": filters})
         async with _turn(settings, graph, thread) as graph:
             async for event in run_events(graph, question, context, thread=thread):
                 yield event["event"], event["data"]
-    finally:
-        if tracing is not None:
-            await tracing.aclose()
-        await manifest.aclose()
-        await backends.aclose()
 
 
 @contextlib.asynccontextmanager
@@ -291,7 +302,7 @@ async def _index(options: argparse.Namespace, settings: "Settings") -> int:
         if server is None:
             report = await _index_here(settings, paths, display, wait=options.wait)
         else:
-            report = await _index_through(server, paths, display, wait=options.wait)
+            report = await _followed(server.sync(paths, wait=options.wait), display)
     if options.json:
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
@@ -323,24 +334,15 @@ async def _index_here(
 ) -> dict[str, Any]:
     with interruptible():
         from api.service import open_service
+        from indexer.patience import Backoff
+        from indexer.sync import RETRY_DELAYS_S
 
-    async with open_service(settings, for_questions=False) as service:
+    delays_s = Backoff() if wait else RETRY_DELAYS_S
+    async with open_service(settings, delays_s=delays_s) as service:
         report = await service.indexing.run(
             paths, lambda progress: display.update(asdict(progress)), wait=wait
         )
     return asdict(report)
-
-
-async def _index_through(
-    server: "RunningServer", paths: list[Path], display: "SyncDisplay", *, wait: bool
-) -> dict[str, Any]:
-    report: dict[str, Any] = {}
-    async for name, data in server.sync(paths, wait=wait):
-        if name == "progress":
-            display.update(data)
-        else:
-            report = data
-    return report
 
 
 async def _watch(options: argparse.Namespace, settings: "Settings") -> int:
@@ -376,15 +378,86 @@ async def _watch_here(
     settings: "Settings", paths: list[Path]
 ) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     from api.service import background, open_service
+    from indexer.patience import Backoff
 
     logging.getLogger("indexer.following").setLevel("CRITICAL")  # its news are the events
     async with (
-        open_service(settings, for_questions=False) as service,
+        open_service(settings, delays_s=Backoff()) as service,
         background("follow", service.follower.run()),
     ):
         service.backends.embeddings.start_loading()
         async for event in service.follow(paths):
             yield event
+
+
+async def _followed(events: AsyncGenerator[tuple[str, Any]], display: "SyncDisplay") -> Any:
+    """The report at the end of a sync in the server, whose progress is shown meanwhile."""
+    report = None
+    async with contextlib.aclosing(events):
+        async for name, data in events:
+            if name == "progress":
+                display.update(data)
+            else:
+                report = data
+    return report
+
+
+async def _reindex(options: argparse.Namespace, settings: "Settings") -> int:
+    from terminal import SyncDisplay
+
+    server = _server(settings)
+    if options.prune:
+        removed = await (server.prune() if server else _prune_here(settings))
+        print(
+            json.dumps(removed) if options.json else f"removed: {', '.join(removed) or 'nothing'}"
+        )
+        return 0
+    with SyncDisplay(quiet=options.json) as display:
+        if server is None:
+            report = await _reindex_here(settings, display, back=options.rollback)
+        else:
+            events = server.reindex(_embeddings_said(settings), back=options.rollback)
+            report = await _followed(events, display)
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    elif report is None:
+        print(
+            "The index is made with the configured embedding model already: nothing to do. To "
+            "change it, set TANDEM_EMBEDDINGS__PROVIDER and TANDEM_EMBEDDINGS__MODEL."
+        )
+    else:
+        display.print_report(report)
+        print("Questions are answered from it now; the index before is kept for --rollback.")
+    return 1 if report and report["failed"] else 0
+
+
+def _embeddings_said(settings: "Settings") -> "EmbeddingSettings | None":
+    """The embedding settings, if any are made here: a service must not be told mere defaults."""
+    said = {"provider", "base_url", "model"} & settings.embeddings.model_fields_set
+    return settings.embeddings if said else None
+
+
+async def _reindex_here(
+    settings: "Settings", display: "SyncDisplay", *, back: bool
+) -> dict[str, Any] | None:
+    with interruptible():
+        from api.reindex import Reindexing
+        from api.service import open_service
+
+    async with open_service(settings) as service:
+        reindexing = Reindexing(service)
+        run = reindexing.rollback if back else reindexing.reindex
+        report = await run(settings.embeddings, lambda p: display.update(asdict(p)))
+        return asdict(report) if report else None
+
+
+async def _prune_here(settings: "Settings") -> list[str]:
+    with interruptible():
+        from api.reindex import Reindexing
+        from api.service import open_service
+
+    async with open_service(settings) as service:
+        return await Reindexing(service).prune()
 
 
 async def _status(options: argparse.Namespace, settings: "Settings") -> int:

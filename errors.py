@@ -16,6 +16,8 @@
     ├── DataError                  what is stored does not fit or is damaged    exit 4, HTTP 500
     │   ├── StoreDamaged
     │   ├── FingerprintMismatch    the index was made by another embedding model
+    │   │   └── ForeignCollection  the collection was not made by Tandem
+    │   ├── ReindexRefused         a newly built index lacks something
     │   └── EmbeddingMismatch      a backend returned vectors that cannot be used
     │       └── TextTooLong        a text has more tokens than the model reads
     └── ParsingError               one file cannot be read; the others go on
@@ -127,9 +129,21 @@ class StoreDamaged(DataError):
 
 
 class FingerprintMismatch(DataError):
-    """The index was built with another embedding model, prefix scheme or chunker."""
+    """The index was built with another embedding model or prefix scheme."""
 
     code = "fingerprint_mismatch"
+
+
+class ForeignCollection(FingerprintMismatch):
+    """The collection was not made by Tandem: nothing in it is touched."""
+
+    code = "foreign_collection"
+
+
+class ReindexRefused(DataError):
+    """A newly built index does not hold what it should; the live one stays."""
+
+    code = "reindex_refused"
 
 
 class EmbeddingMismatch(DataError):

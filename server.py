@@ -20,6 +20,7 @@ from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
 from api.playground import add_playground
+from api.reindex import reindex_router
 from api.service import Service, keeping_up, open_service
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
@@ -49,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(health_router(service))
     app.include_router(ask_router(service))
     app.include_router(documents_router(service))
+    app.include_router(reindex_router(service))
     add_playground(app, service)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)

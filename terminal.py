@@ -103,6 +103,8 @@ def print_status(status: dict[str, Any], url: str | None) -> None:
         output.print("The list of documents was lost: `tandem index PATH` makes it anew.")
     if status["syncing"]:
         output.print(f"syncing: {status['syncing']['files_done']:,} files done")
+    if status["reindexing"]:
+        output.print(f"reindexing: {status['reindexing']['files_done']:,} files done")
     if status["error"]:
         output.print(f"last sync stopped: {escape(status['error'])}")
     _print_freshness(output, status["index"], status["watching"])

@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import json
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api.security import only_local_user
 from api.service import Service
-from errors import Forbidden, TandemError
+from errors import TandemError
 from indexer.records import FileRecord
-from indexer.sync import Progress
+from indexer.sync import Progress, SyncReport
 
 
 class SyncRequest(BaseModel):
@@ -40,14 +41,11 @@ class WatchRequest(BaseModel):
 def documents_router(service: Service) -> APIRouter:
     """The router of ``/documents``."""
     router = APIRouter(prefix="/documents", tags=["documents"])
-
-    async def local_user(authorization: Annotated[str, Header()] = "") -> None:
-        """Only who can read the data folder may have the service read other files."""
-        if not secrets.compare_digest(authorization.encode(), f"Bearer {service.token}".encode()):
-            raise Forbidden(
-                "Only this machine's user may sync: use `tandem index` or `tandem watch`, which "
-                "carry the service's token."
-            )
+    local_user = only_local_user(
+        service,
+        "Only this machine's user may sync: use `tandem index` or `tandem watch`, which carry the "
+        "service's token.",
+    )
 
     @router.get("")
     async def documents() -> dict[str, Any]:
@@ -58,7 +56,8 @@ def documents_router(service: Service) -> APIRouter:
     async def sync(request: SyncRequest) -> EventSourceResponse:
         """Sync paths; events ``progress``, then one ``done`` with the report or ``error``."""
         paths = request.paths or service.settings.folders
-        return EventSourceResponse(_synced(service, paths, wait=request.wait))
+        run = partial(service.indexing.run, paths, wait=request.wait)
+        return EventSourceResponse(progress_events(run))
 
     @router.post("/watch", response_model=None, dependencies=[Depends(local_user)])
     async def watch(request: WatchRequest) -> EventSourceResponse:
@@ -75,6 +74,7 @@ async def index_status(service: Service) -> dict[str, Any]:
         "documents": [_shown(record) for record in await indexing.manifest.documents()],
         "points": await service.backends.store.count(),
         "syncing": asdict(indexing.progress) if indexing.progress else None,
+        "reindexing": asdict(indexing.reindexed) if indexing.reindexed else None,
         "error": indexing.error,
         "index": await service.freshness(),
         "watching": await _watching(service),
@@ -105,8 +105,8 @@ async def _followed(service: Service, paths: list[Path]) -> AsyncIterator[Server
     yield ServerSentEvent(event="done", data="{}")
 
 
-async def _synced(
-    service: Service, paths: list[Path], *, wait: bool
+async def progress_events(
+    run: Callable[[Callable[[Progress], None]], Awaitable[SyncReport | None]],
 ) -> AsyncIterator[ServerSentEvent]:
     """A sync's events. Progress that a slow reader has not fetched is replaced by newer."""
     latest: asyncio.Queue[Progress] = asyncio.Queue(1)
@@ -116,7 +116,7 @@ async def _synced(
             latest.get_nowait()
         latest.put_nowait(progress)
 
-    task = asyncio.create_task(service.indexing.run(paths, advance, wait=wait))
+    task = asyncio.ensure_future(run(advance))
     try:
         while not task.done():
             getter = asyncio.ensure_future(latest.get())
@@ -125,7 +125,7 @@ async def _synced(
                 yield ServerSentEvent(event="progress", data=json.dumps(asdict(getter.result())))
             getter.cancel()
         report = task.result()
-        yield ServerSentEvent(event="done", data=json.dumps(asdict(report)))
+        yield ServerSentEvent(event="done", data=json.dumps(asdict(report) if report else None))
     except TandemError as exc:
         body = {"code": exc.code, "message": str(exc), "exit_code": exc.exit_code}
         yield ServerSentEvent(event="error", data=json.dumps(body))

@@ -1,6 +1,7 @@
 """``/healthz``: the process is alive. ``/readyz``: it can answer, and what each backend says."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.service import Service
+from backends.connections import Backends
 from errors import TandemError
 
 _PROBE_TIMEOUT_S = 3.0
@@ -33,16 +35,24 @@ def health_router(service: Service) -> APIRouter:
 
 async def readiness(service: Service) -> dict[str, object]:
     """The state of every backend. The store alone decides: the others have a fallback."""
+    with contextlib.suppress(TandemError):  # told by the probe of the store
+        await service.keep_current()
     backends = service.backends
     probes: dict[str, Callable[[], Awaitable[object]]] = {
         "vector_store": backends.store.count,
-        "embeddings": lambda: backends.embeddings.aembed_query("ready?"),
+        "embeddings": lambda: _embed(backends),
     }
     if backends.language_model is not None:
         probes["language_model"] = backends.language_model.served
     states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
     named = dict(zip(probes, states, strict=True))
     return {"ready": named["vector_store"]["ok"], "backends": named}
+
+
+async def _embed(backends: Backends) -> None:
+    """Embeddings are of use only where they fit the index."""
+    await backends.embeddings.aembed_query("ready?")
+    await backends.store.require_fit()
 
 
 async def _probe(probe: Callable[[], Awaitable[object]]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,12 @@ class Indexing:
     report: SyncReport | None = None
     error: str = ""
     parser: ParserProcess = field(default_factory=ParserProcess)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reindexed: Progress | None = None
+    """How far a reindex is."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever syncs, or puts another index in this one's place."""
+    follow: Callable[[], Awaitable[None]] | None = None
+    """Called before a sync: another process may have put another index in this one's place."""
     _stuck: asyncio.Event = field(default_factory=asyncio.Event)
     """The sync at work has been waiting for a backend for longer than one without ``wait`` may."""
     _stuck_timer: asyncio.TimerHandle | None = None
@@ -59,6 +64,8 @@ class Indexing:
             if on_progress is not None:
                 on_progress(progress)
 
+        if self.follow is not None:
+            await self.follow()
         async with self._taken_turn(wait):
             try:
                 self.report = await sync(
@@ -104,7 +111,7 @@ class Indexing:
     @contextlib.asynccontextmanager
     async def _taken_turn(self, wait: bool) -> AsyncIterator[None]:
         """The turn; raises UnavailableError where the one whose turn it is cannot go on."""
-        turn = asyncio.ensure_future(self._turn.acquire())
+        turn = asyncio.ensure_future(self.turn.acquire())
         stuck = asyncio.ensure_future(asyncio.Event().wait() if wait else self._stuck.wait())
         try:
             await asyncio.wait({turn, stuck}, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +123,7 @@ class Indexing:
         finally:
             stuck.cancel()
             if not turn.cancel():  # it was done: the turn is ours
-                self._turn.release()
+                self.turn.release()
                 self._idle_timer = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
 
     def _watch_for_pauses(self, progress: Progress | None) -> None:
@@ -131,5 +138,5 @@ class Indexing:
             self._stuck_timer = None
 
     def _rest(self) -> None:
-        if not self._turn.locked():
+        if not self.turn.locked():
             asyncio.get_running_loop().run_in_executor(None, self.parser.close)

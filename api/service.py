@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from api.indexing import Indexing
 from backends.connections import Backends, connect
 from backends.conversations.threads import Threads, open_threads
-from errors import VectorStoreUnavailable
+from backends.embeddings import EmbeddingModel
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import Event as RunEvent
@@ -22,14 +23,20 @@ from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
 from indexer.news import Event
+from indexer.patience import patiently
 from indexer.replacing import hide_unsettled
 from indexer.watch import Pace
-from settings import Settings, WatchSettings
+from settings import EmbeddingSettings, Settings, WatchSettings
+
+log = logging.getLogger("tandem")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
-    """A graph bound to open backends, and the state that outlives a request."""
+    """A graph bound to open backends, and the state that outlives a request.
+
+    Backends, graph and manifest belong to one index; ``switch`` replaces them together.
+    """
 
     settings: Settings
     backends: Backends
@@ -39,6 +46,8 @@ class Service:
     follower: Follower
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
+    opened: contextlib.AsyncExitStack
+    """What is closed when the service ends."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service is about to end: streams without an end of their own end then."""
 
@@ -82,13 +91,41 @@ class Service:
                     if (event := await _unless(self.stopping, events)) is not None:
                         yield event
 
+    def switch(self, backends: Backends, manifest: Manifest) -> None:
+        """Answer from another index from now on; runs under way end on the one they began with."""
+        self.backends = backends
+        self.graph = build_graph(backends, self.freshness)
+        self.indexing.backends = backends
+        self.indexing.manifest = self.follower.manifest = manifest
+        self.opened.push_async_callback(manifest.aclose)
+
+    async def reopen(self, embeddings: EmbeddingModel, chosen: EmbeddingSettings) -> None:
+        """Answer from the index that the alias stands for now, with this model if it fits."""
+        store = self.backends.store.beside(None, embeddings)
+        await store.open()
+        manifest = await Manifest.open(self.settings.data_dir, store.collection_name)
+        await hide_unsettled(manifest, store.visibility)
+        self.switch(self.backends.with_index(store, embeddings, chosen), manifest)
+
+    async def keep_current(self) -> None:
+        """Reopen where another process has flipped the alias. While a sync runs: not now."""
+        if self.indexing.turn.locked():
+            return
+        async with self.indexing.turn:
+            store = self.backends.store
+            live = await store.live()
+            if live not in (None, store.collection_name):
+                log.warning("Another process has put the index %s in the place of this one.", live)
+                await self.reopen(self.backends.embeddings, self.backends.settings.embeddings)
+
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings, *, for_questions: bool = True) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings, *, delays_s: Iterable[float] = ()
+) -> AsyncIterator[Service]:
     """Open every backend, and close them at the end.
 
-    A service that is only to index does without ``for_questions``: then a vector store that does
-    not answer is no error yet, and can be waited for.
+    ``delays_s`` are the waits between attempts at a vector store that does not answer.
 
     Raises:
         TandemError: the data folder or the store cannot be used.
@@ -96,9 +133,8 @@ async def open_service(settings: Settings, *, for_questions: bool = True) -> Asy
     async with contextlib.AsyncExitStack() as stack:
         backends = connect(settings)
         stack.push_async_callback(backends.aclose)
-        with contextlib.suppress(*(() if for_questions else (VectorStoreUnavailable,))):
-            await backends.store.open()
-        manifest = await Manifest.open(settings.data_dir)
+        await patiently(backends.store.open, delays_s=delays_s, on_pause=_tell_of_pause)
+        manifest = await Manifest.open(settings.data_dir, backends.store.collection_name)
         stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, backends.store.visibility)
         indexing = Indexing(backends, manifest)
@@ -110,7 +146,7 @@ async def open_service(settings: Settings, *, for_questions: bool = True) -> Asy
             apart_from=settings.data_dir,
         )
         threads = await stack.enter_async_context(open_threads(settings))
-        yield Service(
+        service = Service(
             settings=settings,
             backends=backends,
             graph=build_graph(backends, partial(freshness, follower)),
@@ -118,7 +154,15 @@ async def open_service(settings: Settings, *, for_questions: bool = True) -> Asy
             indexing=indexing,
             follower=follower,
             token=secrets.token_urlsafe(32),
+            opened=stack,
         )
+        service.indexing.follow = service.keep_current
+        yield service
+
+
+def _tell_of_pause(_: object, reason: str) -> None:
+    if reason:
+        log.warning("%s Trying again.", reason)
 
 
 async def freshness(follower: Follower) -> Freshness:

@@ -1,13 +1,15 @@
 """Every backend that the settings name, opened together and closed together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.extractive.reader import ExtractiveReader
+from backends.installation import installation_secret
 from backends.language_model import LanguageModel, create_language_model
 from backends.sparse import Bm25Sparse
 from backends.vector_store import VectorStore, open_vector_store
-from settings import Settings
+from settings import EmbeddingSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,23 @@ class Backends:
     store: VectorStore
     extractive: ExtractiveReader
     language_model: LanguageModel | None
+    secret: bytes | None = None
+    """Of this installation: marks quoted text in prompts. None: one is made for this process."""
+
+    def with_index(
+        self, store: VectorStore, embeddings: EmbeddingModel, chosen: EmbeddingSettings
+    ) -> Self:
+        """The same backends over another collection and the model that made it.
+
+        Whoever opened the model closes it.
+        """
+        return replace(
+            self,
+            settings=self.settings.model_copy(update={"embeddings": chosen}),
+            embeddings=embeddings,
+            store=store,
+            extractive=ExtractiveReader(embeddings),
+        )
 
     async def aclose(self) -> None:
         """Give back sockets, threads and the embedded store's lock."""
@@ -49,4 +68,5 @@ def connect(settings: Settings, embeddings: EmbeddingModel | None = None) -> Bac
         store=open_vector_store(settings, embeddings),
         extractive=ExtractiveReader(embeddings),
         language_model=create_language_model(settings.llm),
+        secret=installation_secret(settings.data_dir) if settings.llm.base_urls else None,
     )

@@ -176,8 +176,7 @@ def check_vectors(vectors: object, *, count: int, dimension: int | None, model: 
     if dimension is not None and matrix.shape[1] != dimension:
         raise EmbeddingMismatch(
             f"{model} returned vectors of {matrix.shape[1]} dimensions, before of {dimension}: "
-            "the model behind this name has changed. Name a new TANDEM_QDRANT__COLLECTION and "
-            "index again."
+            "the model behind this name has changed. Restart Tandem and run `tandem reindex`."
         )
     usable = np.isfinite(matrix).all(axis=1) & matrix.any(axis=1)
     if not usable.all():

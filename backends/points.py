@@ -71,7 +71,7 @@ def require_vectors(points: Sequence[Point], dimension: int) -> None:
             raise EmbeddingMismatch(
                 f"The vector of {point.metadata.get('source', point.id)!r} has "
                 f"{len(point.dense)} dimensions, the collection {dimension}. The embedding model "
-                "has changed: name a new TANDEM_QDRANT__COLLECTION and index again."
+                "has changed: restart Tandem and run `tandem reindex`."
             )
         sparse = point.sparse
         if len(sparse.indices) != len(sparse.values):

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from errors import TandemError, UnavailableError
+from settings import EmbeddingSettings
 
 _FILE = "server.json"
 _PROBE_TIMEOUT_S = 2.0
@@ -71,6 +72,28 @@ class RunningServer:
         body = {"paths": [str(path) for path in paths]}
         async for event in self._events("/documents/watch", body):
             yield event
+
+    async def reindex(
+        self, embeddings: EmbeddingSettings | None, *, back: bool = False
+    ) -> AsyncGenerator[tuple[str, Any]]:
+        """The events of a reindex or a rollback: name and data. None: with the server's own."""
+        body: dict[str, Any] = {}
+        if embeddings is not None:
+            body["embeddings"] = embeddings.model_dump(mode="json")
+            if embeddings.api_key is not None:  # masked in the dump; the server is the user's own
+                body["embeddings"]["api_key"] = embeddings.api_key.get_secret_value()
+        async for event in self._events("/reindex/rollback" if back else "/reindex", body):
+            yield event
+
+    async def prune(self) -> list[str]:
+        """Remove what is kept for a rollback; the names of the collections."""
+        with self._errors():
+            async with self._client() as client:
+                answer = await client.post("/reindex/prune", json={})
+                if answer.is_error:
+                    raise _reported(answer)
+                removed: list[str] = answer.json()["removed"]
+                return removed
 
     def _client(self) -> httpx.AsyncClient:
         # trust_env is off so that a proxy of the environment never sees the loopback.

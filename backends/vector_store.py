@@ -14,13 +14,14 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from langchain_core.documents import Document
 from langchain_qdrant import RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
+from backends.collection_alias import flip_alias, live_collection, next_name, set_alias
 from backends.collection_writer import Writer, note_writer, read_writer
 from backends.embeddings import EmbeddingModel
 from backends.filters import SearchFilters
@@ -30,14 +31,23 @@ from backends.qdrant_edge.client import EdgeClient
 from backends.qdrant_errors import server_errors, without_secrets
 from backends.search import FUSION, Mode, TenantSearches, search_filter, search_request
 from backends.sparse import Bm25Sparse
-from backends.vector_collection import DENSE, MODIFIED_AT, SPARSE, prepare_collection
+from backends.vector_collection import (
+    DENSE,
+    MODIFIED_AT,
+    SPARSE,
+    Client,
+    made_with,
+    note,
+    prepare_collection,
+)
 from backends.visibility import Visibility
-from errors import EmbeddingsUnavailable
+from errors import EmbeddingsUnavailable, FingerprintMismatch, ForeignCollection
 from settings import Settings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 EDGE_SEARCH = models.SearchParams(hnsw_ef=512)
 """The engine's default beam finds too few of the nearest once the HNSW graph is built."""
@@ -49,7 +59,7 @@ _THREADS = 4
 
 
 class VectorStore(TenantSearches):
-    """One collection of passages. Whoever opens it closes it.
+    """One collection of passages and the model that made it. Whoever opens it closes it.
 
     Every call may raise VectorStoreUnavailable (the server does not answer, or the disk is full),
     StoreLocked or StoreDamaged. ``delete`` and ``search`` are coroutines here, unlike LangChain's.
@@ -65,6 +75,7 @@ class VectorStore(TenantSearches):
         place: str,
         tenant: str = "default",
         fusion: models.RrfQuery | models.FusionQuery = FUSION,
+        threads: ThreadPoolExecutor | None = None,
     ) -> None:
         super().__init__(
             # The methods that LangChain calls are those that EdgeClient has.
@@ -87,29 +98,108 @@ class VectorStore(TenantSearches):
         """Whose passages are found: nobody who asks can change it."""
         self.take_over = False
         """Whether to write although another data folder does."""
+        self.alias = collection_name
+        """The configured name, which other programs use; ``collection_name`` becomes what it
+        stands for when the store is opened."""
+        self._resolved = False
+        self._beside = False
+        """Whether the collection is not the one that the alias stands for."""
+        self._fits = False
+        self._mismatch = ""
         self._model = embedding
         self._fusion = fusion
         self._edge = client if isinstance(client, EdgeClient) else None
         self._params = EDGE_SEARCH if self._edge else None
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="vectors")
+        self._executor = threads or ThreadPoolExecutor(_THREADS, thread_name_prefix="vectors")
 
     async def prepare(self) -> None:
         """Create the collection when it is missing; check that it fits the embedding model.
 
         Raises:
-            FingerprintMismatch: it was made with another model, or not by Tandem.
+            ForeignCollection: it was not made by Tandem.
+            FingerprintMismatch: it was made with another model; keywords can still be searched.
             EmbeddingsUnavailable: the embedding model cannot be asked.
         """
+        await self._resolve()
         fingerprint = await self._model.fingerprint()
-        await self._run(prepare_collection, self.client, self.collection_name, fingerprint)
+        await self._run(
+            prepare_collection, self.client, self.collection_name, fingerprint, index=self.alias
+        )
+        if not self._beside:
+            await self._run(set_alias, self.client, self.alias, self.collection_name)
+        self._mismatch, self._fits = "", True
 
     async def open(self) -> None:
-        """``prepare`` for those who only search: without embeddings, keywords still find.
+        """``prepare`` for those who only search: without fitting embeddings, keywords still find.
 
         That they do is said by every answer, by ``readiness`` and by a sync: not here as well.
+
+        Raises:
+            ForeignCollection: the collection was not made by Tandem.
         """
-        with contextlib.suppress(EmbeddingsUnavailable):
-            await self.prepare()
+        await self._resolve()
+        with contextlib.suppress(EmbeddingsUnavailable, FingerprintMismatch):
+            await self.require_fit()
+
+    async def require_fit(self) -> None:
+        """Make sure that the model's vectors may be compared with those of the collection.
+
+        Raises: as ``prepare``.
+        """
+        if self._mismatch:
+            raise FingerprintMismatch(self._mismatch)
+        if not self._fits:
+            try:
+                await self.prepare()
+            except ForeignCollection:
+                raise
+            except FingerprintMismatch as exc:
+                self._mismatch = str(exc)  # it lasts: another model means another collection
+                raise
+
+    async def _resolve(self) -> None:
+        """Once, the name becomes the collection's own: what the alias is flipped to later may be
+        made with another model, to which this one's vectors must never be compared."""
+        if not self._resolved:
+            live = await self.live()
+            free = await self._run(next_name, self.client, self.alias)
+            self.collection_name = live or free
+            self._resolved = True
+
+    async def live(self) -> str | None:
+        """The collection that the alias stands for now, which another process may have flipped."""
+        return await self._run(live_collection, self.client, self.alias)
+
+    def beside(self, collection_name: str | None, embedding: EmbeddingModel) -> "VectorStore":
+        """Another collection, or (None) the live one, over the same connection and threads.
+
+        Closing either closes both.
+        """
+        other = VectorStore(
+            self.client,
+            collection_name or self.alias,
+            embedding,
+            self.sparse_embeddings,
+            place=self.place,
+            tenant=self.tenant,
+            fusion=self._fusion,
+            threads=self._executor,
+        )
+        other.take_over = self.take_over
+        if collection_name is not None:
+            other.alias, other._beside, other._resolved = self.alias, True, True
+        return other
+
+    async def go_live(self) -> None:
+        """Let the alias stand for this collection, and keep the one it stood for: in one step."""
+        await self._run(flip_alias, self.client, self.alias, self.collection_name)
+        self._beside = False
+
+    async def ask(
+        self, call: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``call(client, ...)`` in one of the store's threads, its errors translated."""
+        return await self._run(call, self.client, *args, **kwargs)
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Store points, replacing those of the same id. On return they survive a kill.
@@ -178,7 +268,10 @@ class VectorStore(TenantSearches):
 
         Raises:
             EmbeddingsUnavailable: the embedding model does not answer.
+            FingerprintMismatch: the collection was made by another one.
         """
+        if mode != "sparse":
+            await self.require_fit()
         dense = None if mode == "sparse" else await self._model.aembed_query(query)
         sparse = None if mode == "dense" else self.sparse_embeddings.embed_query(query)
         mine = search_filter(self.tenant, filters, where)
@@ -217,6 +310,10 @@ class VectorStore(TenantSearches):
                 yield str(record.id), (record.payload or {}).get(self.METADATA_KEY) or {}
             if offset is None:
                 return
+
+    async def note_chunker(self, version: str) -> None:
+        """Note with the collection by which version of the chunker it was last written."""
+        await self._run(note, self.client, self.collection_name, chunker=version)
 
     async def count(self) -> int:
         """How many points are stored."""
@@ -266,15 +363,28 @@ def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorS
     name, tenant = settings.qdrant.collection, settings.tenant
     if settings.qdrant.url is not None:
         place = without_secrets(settings.qdrant.url)
-        client: QdrantClient | EdgeClient = _connect(settings)
+        client = _connect(settings)
         store = VectorStore(client, name, embeddings, Bm25Sparse(), place=place, tenant=tenant)
         store.take_over = settings.qdrant.take_over
         return store
     folder = settings.data_dir / "qdrant"
-    client = edge = EdgeClient(folder)
-    if edge.collection_exists(name):
-        edge.open_collection(name)
-    return VectorStore(client, name, embeddings, Bm25Sparse(), place=str(folder), tenant=tenant)
+    edge = EdgeClient(folder)
+    live = live_collection(edge, name)
+    if live is not None and edge.collection_exists(live):
+        if live == name and made_with(edge, name):
+            live = _number(edge, name)
+        edge.open_collection(live)
+    return VectorStore(edge, name, embeddings, Bm25Sparse(), place=str(folder), tenant=tenant)
+
+
+def _number(client: EdgeClient, name: str) -> str:
+    """A collection of an earlier version gets a number, so that its name can be an alias."""
+    note(client, name, index=name)
+    client.close()
+    number = next_name(client, name)
+    client.rename_collection(name, number)
+    set_alias(client, name, number)
+    return number
 
 
 def _connect(settings: Settings) -> QdrantClient:

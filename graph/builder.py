@@ -78,4 +78,5 @@ def language_model_reader(backends: Backends) -> Reader | None:
     """The reader on the server machine, where one is configured."""
     if backends.language_model is None:
         return None
-    return LanguageModelReader(backends.language_model, backends.settings.grading.strategy)
+    strategy = backends.settings.grading.strategy
+    return LanguageModelReader(backends.language_model, strategy, backends.secret)

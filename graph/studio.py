@@ -35,7 +35,7 @@ async def _backends(_: Starlette) -> AsyncIterator[None]:
         backends = await asyncio.to_thread(connect, settings)
         stack.push_async_callback(backends.aclose)
         await backends.store.open()
-        manifest = Manifest(settings.data_dir)
+        manifest = Manifest(settings.data_dir, backends.store.collection_name)
         stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, backends.store.visibility)
         _opened.set_result(build_graph(backends, partial(unwatched_freshness, manifest)))

@@ -7,6 +7,7 @@ to do is a directory walk. It never knows less than the store: points are writte
 behind is known, kept from searches and put right by the next sync.
 """
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -14,33 +15,42 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 from indexer import schema
 from indexer.database import Database, ProcessLock
 from indexer.records import FileRecord, PointRecord, Root, RootSummary
 
+_FILES = ("-wal", "-shm", "")
+"""What SQLite appends; the database itself last."""
+
 FilePoints = tuple[FileRecord, Sequence[PointRecord]]
 
 
 class Manifest:
-    """The mirror, in ``DATA_DIR/manifest.sqlite3``. Opens on first use; ``aclose`` closes it.
+    """The mirror of one collection, in ``DATA_DIR/manifests/COLLECTION.sqlite3``.
 
-    Every method raises StoreDamaged, StoreLocked or UnavailableError where SQLite fails.
+    Its file is named by the collection, so that whoever switches to another collection has that
+    one's manifest. Opens on first use; ``aclose`` closes it. Every method raises StoreDamaged,
+    StoreLocked or UnavailableError where SQLite fails.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, collection: str = "documents") -> None:
+        self.data_dir = data_dir
         self._identity = data_dir / "identity"
-        self._database = Database(data_dir / "manifest.sqlite3", schema.MIGRATIONS)
+        path = manifest_path(data_dir, collection)
+        self._database = Database(path, schema.MIGRATIONS)
         self._lock = ProcessLock(
-            data_dir / "sync.lock",
+            path.with_suffix(".lock"),
             f"Another process is indexing into {data_dir}. Wait until it is done, or stop it.",
         )
 
     @classmethod
-    async def open(cls, data_dir: Path) -> Self:
+    async def open(cls, data_dir: Path, collection: str) -> Self:
         """A manifest that is open already: problems with its file show here."""
-        manifest = cls(data_dir)
+        await asyncio.to_thread(_take_over, data_dir, collection)
+        manifest = cls(data_dir, collection)
         await manifest.count()
         return manifest
 
@@ -259,3 +269,31 @@ class Manifest:
     async def remember(self, name: str, value: str) -> None:
         """Remembers a value until the manifest is lost."""
         await self._database.write(lambda db: db.execute(schema.REMEMBER, [name, value]))
+
+
+def manifest_path(data_dir: Path, collection: str) -> Path:
+    """The file of a collection's manifest; any character may be in the collection's name."""
+    return data_dir / "manifests" / f"{quote(collection, safe='')}.sqlite3"
+
+
+def discard_manifest(data_dir: Path, collection: str) -> None:
+    """Removes the manifest of a collection that is gone; nobody may have it open."""
+    path = manifest_path(data_dir, collection)
+    for suffix in _FILES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _take_over(data_dir: Path, collection: str) -> None:
+    """An earlier version had one manifest for all collections: it becomes the first one's.
+
+    Should it be another one's, the sync that compares it with the store puts it right.
+    """
+    old, new = data_dir / "manifest.sqlite3", manifest_path(data_dir, collection)
+    if not old.exists() or new.exists():
+        return
+    new.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in _FILES:
+        part = old.with_name(old.name + suffix)
+        if part.exists():
+            part.replace(new.with_name(new.name + suffix))

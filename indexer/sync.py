@@ -24,6 +24,7 @@ from backends.vector_store import VectorStore
 from errors import PathError
 from indexer.changes import Changes, FileProblem, compare
 from indexer.chunking import Chunk, chunk
+from indexer.coverage import note_coverage
 from indexer.manifest import Manifest
 from indexer.mending import mend
 from indexer.parser_process import ParserProcess
@@ -126,6 +127,8 @@ async def sync(
             await manifest.refresh(tally.touched)
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
             await manifest.remove_root(adopted)
+        await note_coverage(manifest, scopes)
+        await store.note_chunker(recipe)
         await _optimize(store, manifest, 0, after=OPTIMIZE_AFTER)
         whole = [str(scope.root) for scope in scopes if not scope.below]
         await manifest.note_checked(whole, begun)

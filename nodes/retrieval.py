@@ -17,7 +17,7 @@ from backends.filters import SearchFilters
 from backends.reader import Passage
 from backends.search import Mode
 from backends.tracing import record_documents
-from errors import EmbeddingsUnavailable
+from errors import EmbeddingsUnavailable, FingerprintMismatch
 from graph.context import RagContext
 from graph.freshness import Freshen
 from graph.question import check_question
@@ -74,7 +74,7 @@ async def retrieve(
     retriever: PassageRetriever,
     freshness: Freshen,
 ) -> dict[str, Any]:
-    """Search for the query. Without embeddings, by keywords alone, and say so."""
+    """Search for the query. Without embeddings that fit, by keywords alone, and say so."""
     question = check_question(state.get("question"))
     rewritten = state.get("query")
     query = rewritten or question
@@ -85,7 +85,7 @@ async def retrieve(
     index = await freshness()  # before the search: what it could not find yet is not hidden
     try:
         documents = await search(query)
-    except EmbeddingsUnavailable as exc:
+    except (EmbeddingsUnavailable, FingerprintMismatch) as exc:
         documents = await search(query, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
     get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})

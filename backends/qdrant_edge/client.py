@@ -16,10 +16,16 @@ from qdrant_client import models
 from qdrant_client.http.models import QueryResponse  # `models` has another of that name
 
 from backends.qdrant_edge import models as to
+from backends.qdrant_edge.aliases import (
+    changed_aliases,
+    describe_aliases,
+    read_aliases,
+    write_aliases,
+)
 from backends.qdrant_edge.config import describe, to_collection_info, to_config, to_schema
 from backends.qdrant_edge.errors import folder_errors, refuse_given, to_id, unsupported
 from backends.qdrant_edge.filters import to_filter
-from backends.qdrant_edge.shard import Shard
+from backends.qdrant_edge.shard import Shard, hold
 from errors import SettingsError, UsageError, VectorStoreUnavailable
 
 _DONE = models.UpdateStatus.COMPLETED
@@ -27,6 +33,8 @@ _DONE = models.UpdateStatus.COMPLETED
 
 class EdgeClient:
     """Collections in the folders below ``folder``, each opened when first used.
+
+    Wherever a collection's name is expected, one of its aliases will do.
 
     Every method may raise StoreLocked (another process has the collection open), StoreDamaged,
     SettingsError (the folder cannot be used) and VectorStoreUnavailable (the disk is full).
@@ -40,9 +48,43 @@ class EdgeClient:
 
     def collection_exists(self, collection_name: str) -> bool:
         """Whether there is such a collection, whole or damaged."""
-        folder = self._path(collection_name)
-        with folder_errors(folder):
-            return folder.exists() and any(folder.iterdir())
+        return self._is_collection(self._resolve(collection_name))
+
+    def get_collections(self) -> models.CollectionsResponse:
+        """All collections by their own names."""
+        with folder_errors(self._folder):
+            entries = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        return models.CollectionsResponse(
+            collections=[
+                models.CollectionDescription(name=name)
+                for name in names
+                if self._is_collection(name)
+            ]
+        )
+
+    def update_collection_aliases(
+        self,
+        change_aliases_operations: Sequence[models.AliasOperations],
+        timeout: int | None = None,
+    ) -> bool:
+        """Carry out all operations in one step. ``timeout`` means nothing within one process."""
+        with self._lock:
+            aliases = read_aliases(self._folder)
+            write_aliases(
+                self._folder,
+                changed_aliases(aliases, change_aliases_operations, self._is_collection),
+            )
+        return True
+
+    def get_aliases(self) -> models.CollectionsAliasesResponse:
+        """All aliases."""
+        return describe_aliases(read_aliases(self._folder))
+
+    def get_collection_aliases(self, collection_name: str) -> models.CollectionsAliasesResponse:
+        """The aliases of the collection with this name of its own."""
+        aliases = read_aliases(self._folder)
+        return describe_aliases({a: name for a, name in aliases.items() if name == collection_name})
 
     def open_collection(self, collection_name: str) -> None:
         """Take the lock now rather than at the first use."""
@@ -61,12 +103,14 @@ class EdgeClient:
         if isinstance(vectors_config, models.VectorParams):
             raise unsupported("unnamed vectors")
         vectors, sparse = vectors_config or {}, sparse_vectors_config or {}
+        # Made without the lock, for which searches of other collections would wait.
+        shard = Shard.create(
+            self._path(collection_name),
+            to_config(vectors, sparse),
+            describe(vectors, sparse, metadata),
+        )
         with self._lock:
-            self._shards[collection_name] = Shard.create(
-                self._path(collection_name),
-                to_config(vectors, sparse),
-                describe(vectors, sparse, metadata),
-            )
+            self._shards[collection_name] = shard
         return True
 
     def update_collection(self, collection_name: str, metadata: dict[str, Any]) -> bool:
@@ -85,17 +129,29 @@ class EdgeClient:
         return to_collection_info(shard.description, info, points)
 
     def delete_collection(self, collection_name: str) -> bool:
-        """Remove the collection with everything in it; False when there is none."""
-        if not self.collection_exists(collection_name):
+        """Remove a collection, by its own name, with its aliases; False when there is none."""
+        if not self._is_collection(collection_name):
             return False
-        shard = self._shard(collection_name)
-        gone = shard.folder.with_name(f".{shard.folder.name}.deleted")
-        with self._lock, folder_errors(shard.folder):
+        folder = self._path(collection_name)
+        with self._lock, folder_errors(folder):
+            if shard := self._shards.pop(collection_name, None):
+                shard.close()
+            with hold(folder):
+                aliases = read_aliases(self._folder)
+                kept = {a: name for a, name in aliases.items() if name != collection_name}
+                if kept != aliases:
+                    write_aliases(self._folder, kept)
+                folder.rename(folder.with_name(f".{folder.name}.deleted"))
+        # Without the lock, for which searches would wait; and what kills have left behind.
+        for gone in self._folder.glob(".*.deleted"):
             shutil.rmtree(gone, ignore_errors=True)
-            self._shards.pop(collection_name).close()
-            shard.folder.rename(gone)
-            shutil.rmtree(gone)
         return True
+
+    def rename_collection(self, collection_name: str, new_name: str) -> None:
+        """Give a collection that is not open here another name of its own; only Edge can."""
+        folder = self._path(collection_name)
+        with self._lock, folder_errors(folder), hold(folder):
+            folder.rename(self._path(new_name))
 
     def create_payload_index(
         self,
@@ -254,14 +310,26 @@ class EdgeClient:
 
     def _shard(self, collection_name: str) -> Shard:
         with self._lock:
-            if collection_name not in self._shards:
-                if not self.collection_exists(collection_name):
+            if collection_name in self._shards:
+                return self._shards[collection_name]
+            name = self._resolve(collection_name)
+            if name not in self._shards:
+                if not self._is_collection(name):
                     raise VectorStoreUnavailable(
                         f"There is no collection {collection_name!r} yet: nothing was indexed. "
                         "Run `tandem index PATH`."
                     )
-                self._shards[collection_name] = Shard.open(self._path(collection_name))
-            return self._shards[collection_name]
+                self._shards[name] = Shard.open(self._path(name))
+            return self._shards[name]
+
+    def _resolve(self, name: str) -> str:
+        """The collection's own name."""
+        return name if self._is_collection(name) else read_aliases(self._folder).get(name, name)
+
+    def _is_collection(self, name: str) -> bool:
+        folder = self._path(name)
+        with folder_errors(folder):
+            return folder.is_dir() and any(folder.iterdir())
 
     def _path(self, collection_name: str) -> Path:
         name = Path(collection_name).name

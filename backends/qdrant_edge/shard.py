@@ -211,6 +211,16 @@ def _remove_others(folder: Path, description: dict[str, Any]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def hold(folder: Path) -> IO[bytes]:
+    """The lock of a shard that is not open here, to be closed.
+
+    Raises:
+        StoreLocked: another process has the shard open.
+    """
+    with folder_errors(folder):
+        return _lock(folder)
+
+
 def _lock(folder: Path) -> IO[bytes]:
     """An open file that keeps others out; the system lets go of it when the process ends."""
     file = (folder / "lock").open("ab")

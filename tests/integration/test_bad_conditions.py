@@ -31,12 +31,12 @@ def test_a_data_folder_that_is_a_file_is_named_and_left_alone(tmp_path: Path) ->
 
 
 def test_a_destroyed_manifest_is_made_anew_without_embedding_anything(indexed: Path) -> None:
-    (indexed / "manifest.sqlite3").write_bytes(os.urandom(8192))
+    (indexed / "manifests" / "documents-1.sqlite3").write_bytes(os.urandom(8192))
     require_answer(indexed)
     run = tandem("index", "--json", str(lighthouse(indexed).parent), data_dir=indexed)
     require(run, 0)
     assert json.loads(run.stdout)["chunks_embedded"] == 0
-    assert (indexed / "manifest.sqlite3.damaged").exists()
+    assert (indexed / "manifests" / "documents-1.sqlite3.damaged").exists()
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def damaged(file: Path, content: bytes) -> Iterator[None]:
 
 
 def test_a_damaged_store_ends_with_4_and_the_way_out_works(indexed: Path) -> None:
-    store = indexed / "qdrant" / "documents"
+    store = indexed / "qdrant" / "documents-1"
     remedy = (str(store), "Move that folder away and run `tandem index` again")
     [tracker] = store.glob("shard/segments/*/payload_storage/tracker.dat")
     size = tracker.stat().st_size
@@ -70,7 +70,7 @@ def test_a_damaged_store_ends_with_4_and_the_way_out_works(indexed: Path) -> Non
 
 
 def test_a_store_in_use_ends_with_3_and_says_by_what(indexed: Path) -> None:
-    with (indexed / "qdrant" / "documents" / "lock").open("ab") as lock:
+    with (indexed / "qdrant" / "documents-1" / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         require(tandem("ask", QUESTION, data_dir=indexed), 3, "tandem serve", "stop it first")
 

@@ -115,7 +115,7 @@ def test_ctrl_c_ends_indexing_with_130_and_the_next_run_completes_it(tmp_path: P
         (folder / f"{number}.md").write_text(text)
     process = started(data, "index", str(folder))
     deadline = time.monotonic() + ENDED_WITHIN_S
-    while not (data / "sync.lock").exists() and time.monotonic() < deadline:
+    while not (data / "manifests" / "documents-1.lock").exists() and time.monotonic() < deadline:
         time.sleep(0.01)  # nothing announces that indexing has begun
     code, said, seconds = interrupted(process)
     assert (code, said) == (130, "tandem: interrupted\n")

@@ -143,7 +143,7 @@ def test_runs_at_once_share_one_store_and_block_nothing(server: ApiServer) -> No
     with ThreadPoolExecutor(4) as threads:
         outputs = list(threads.map(server.ask, [QUESTION] * 4))
     assert {output["status"] for output in outputs} == {"answered"}
-    lock = server.data_dir / "qdrant" / "documents" / "lock"
+    lock = server.data_dir / "qdrant" / "documents-1" / "lock"
     handles = [
         handle
         for handle in Path(f"/proc/{server.process.pid}/fd").iterdir()

@@ -57,7 +57,7 @@ def lose_manifest(data: Path, backup: Path) -> None:
 
 
 def spoil_manifest(data: Path, backup: Path) -> None:
-    (data / "manifest.sqlite3").write_bytes(b"not a database" * 1000)
+    (data / "manifests" / "documents-1.sqlite3").write_bytes(b"not a database" * 1000)
 
 
 def restore_store(data: Path, backup: Path) -> None:

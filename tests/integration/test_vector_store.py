@@ -242,7 +242,7 @@ async def test_another_model_is_refused_and_the_remedy_named(store: VectorStore)
     await over(store.client).prepare()
     await over(store.client, WordVectors(digest="")).prepare()  # digest unknown: no objection
     for model in (WordVectors(dimension=48), WordVectors(digest="other")):
-        with pytest.raises(FingerprintMismatch, match="TANDEM_QDRANT__COLLECTION"):
+        with pytest.raises(FingerprintMismatch, match="tandem reindex"):
             await over(store.client, model).prepare()
     assert await store.count() == 60
 
@@ -272,7 +272,7 @@ async def test_the_embedded_store_opens_in_the_data_folder(tmp_path: Path) -> No
     store = open_vector_store(_settings(tmp_path), WordVectors())
     assert await store.count() == 60
     await store.aclose()
-    (tmp_path / "qdrant" / NAME / "collection.json").unlink()
+    (tmp_path / "qdrant" / f"{NAME}-1" / "collection.json").unlink()
     with pytest.raises(StoreDamaged, match=str(tmp_path)):
         open_vector_store(_settings(tmp_path), WordVectors())
 

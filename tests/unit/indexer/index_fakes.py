@@ -98,6 +98,9 @@ class MemoryStore:
     async def count(self) -> int:
         return len(self.points)
 
+    async def note_chunker(self, version: str) -> None:
+        self.chunker = version
+
     async def optimize(self) -> None:
         self.optimized += 1
 

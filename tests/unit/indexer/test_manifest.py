@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from errors import DataError, StoreDamaged
-from indexer.manifest import Manifest
+from indexer.manifest import Manifest, manifest_path
 from indexer.records import FileRecord, PointRecord, Root
 
 
 @pytest.fixture
 async def manifest(tmp_path: Path) -> AsyncIterator[Manifest]:
-    manifest = await Manifest.open(tmp_path)
+    manifest = await Manifest.open(tmp_path, "documents")
     await manifest.keep_root(Root("/notes", 1, 2))
     yield manifest
     await manifest.aclose()
@@ -47,7 +47,7 @@ async def test_what_is_committed_is_read_back(manifest: Manifest) -> None:
 async def test_it_survives_being_closed(manifest: Manifest, tmp_path: Path) -> None:
     await manifest.commit([(record("a"), [point("1")])])
     await manifest.aclose()
-    again = await Manifest.open(tmp_path)
+    again = await Manifest.open(tmp_path, "documents")
     assert await again.documents() == [record("a")]
     await again.aclose()
 
@@ -101,19 +101,21 @@ async def test_the_summary_counts_by_state(manifest: Manifest) -> None:
 
 
 async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
-    (tmp_path / "manifest.sqlite3").write_bytes(b"something else" * 1000)
-    manifest = await Manifest.open(tmp_path)
+    path = manifest_path(tmp_path, "documents")
+    path.parent.mkdir()
+    path.write_bytes(b"something else" * 1000)
+    manifest = await Manifest.open(tmp_path, "documents")
     assert await manifest.documents() == []
-    assert (tmp_path / "manifest.sqlite3.damaged").is_file()
+    assert (tmp_path / "manifests" / "documents.sqlite3.damaged").is_file()
     await manifest.aclose()
 
 
 async def test_damage_found_later_is_explained_and_set_aside(tmp_path: Path) -> None:
-    manifest = await Manifest.open(tmp_path)
+    manifest = await Manifest.open(tmp_path, "documents")
     await manifest.keep_root(Root("/notes", 1, 2))
     await manifest.commit([(record(f"{n}"), [point(f"{n}")]) for n in range(2000)])
     await manifest.aclose()
-    path = tmp_path / "manifest.sqlite3"
+    path = tmp_path / "manifests" / "documents.sqlite3"
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)
@@ -125,7 +127,9 @@ async def test_damage_found_later_is_explained_and_set_aside(tmp_path: Path) -> 
 
 
 async def test_a_newer_versions_file_is_left_alone(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "manifest.sqlite3")
+    path = manifest_path(tmp_path, "documents")
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     manifest = Manifest(tmp_path)

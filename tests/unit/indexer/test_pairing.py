@@ -96,7 +96,7 @@ async def test_the_owner_is_known_after_the_manifest_is_lost(index: Index, folde
     index.store.is_shared = True
     await index.sync(folder)
     await index.manifest.aclose()
-    (index.data_dir / "manifest.sqlite3").unlink()
+    (index.data_dir / "manifests" / "documents.sqlite3").unlink()
     await index.restart()
     index.embeddings.embedded.clear()
     await index.sync(folder)

@@ -278,7 +278,7 @@ async def test_a_lost_manifest_is_rebuilt_without_embedding(
     await index.sync(folder)
     before = dict(index.store.points)
     await index.manifest.aclose()
-    path = index.data_dir / "manifest.sqlite3"
+    path = index.data_dir / "manifests" / "documents.sqlite3"
     path.unlink() if damage is None else path.write_bytes(damage)
     await index.restart()
     (folder / "b.txt").unlink()

@@ -216,6 +216,8 @@ async def _follow_touched(batches: list[list[Operation]]) -> None:
                     operation.apply(root)
                     named = (a for a in operation.arguments if isinstance(a, str))
                     touched |= {root / name for name in named}
+                    if operation.do is change_case:
+                        touched |= {path.with_name(path.name.swapcase()) for path in touched}
                 await index.sync(*touched, touched=True)
                 assert index.store.points == by_hand(root)
         finally:
