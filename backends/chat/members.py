@@ -9,7 +9,7 @@ from backends.chat.breaker import CircuitBreaker
 from backends.chat.server import ChatServer
 from errors import LanguageModelUnavailable
 
-FRESH_S = 10.0
+FRESH_S = 3.0
 """A server that answered within this time is asked without checking first whether it is there."""
 
 
