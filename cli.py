@@ -162,7 +162,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
     if said.get("tenant", "default") not in {"default", *settings.tenants}:
         raise UsageError(
             f"--tenant {said['tenant']}: no such tenant. Tenants are the default one and those of "
-            "TANDEM_TENANTS__NAME."
+            "TANDEM_TENANTS__ACME and its like."
         )
     return settings.model_copy(update=said)
 

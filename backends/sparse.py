@@ -9,9 +9,9 @@ English model, which needs no download.
 import qdrant_edge as edge
 from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
 
-AVERAGE_WORDS = 75
+AVERAGE_WORDS = 75.0
 """What a passage is compared with: words, less stop words, of those that the chunker makes of
-prose. Half of it to three times as much find about as well: docs/retrieval.md."""
+prose. What other averages find is in docs/benchmarks.md."""
 
 
 class Bm25Sparse(SparseEmbeddings):

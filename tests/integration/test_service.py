@@ -79,6 +79,37 @@ def test_every_sentence_of_an_answer_gets_its_verdict(service: RunningService) -
     assert {verdict["supported"] for verdict in done["verdicts"]} == {True}
 
 
+@pytest.mark.parametrize(
+    ("filters", "status"),
+    [
+        ({"source": "vardholm/lighthouse.md"}, "answered"),
+        ({"path": "vardholm", "type": "markdown", "since": "2000-01-01"}, "answered"),
+        ({"path": "elsewhere"}, "not_found"),
+        ({"since": "2100-01-01"}, "not_found"),
+    ],
+)
+def test_filters_narrow_the_search(
+    service: RunningService, filters: dict[str, Any], status: str
+) -> None:
+    with service.client() as client:
+        body = {"question": QUESTION, "stream": False, "filters": filters}
+        assert client.post("/ask", json=body).json()["status"] == status
+    options = [f"--{name}={value}" for name, value in filters.items()]
+    asked = service.tandem("ask", QUESTION, *options)
+    assert asked.returncode == (0 if status == "answered" else 1), asked.stderr
+
+
+def test_the_tenant_is_the_servers_to_choose(service: RunningService) -> None:
+    with service.client() as client:
+        body = {"question": QUESTION, "filters": {"tenant": "acme"}}
+        refused = client.post("/ask", json=body)
+    assert refused.status_code == 422
+    assert "filters.tenant: Extra inputs" in refused.json()["error"]["message"]
+    asked = service.tandem("ask", QUESTION, "--tenant=default")
+    assert asked.returncode == 2
+    assert "answers for its own tenant" in asked.stderr
+
+
 def test_the_stream_ends_with_exactly_one_done(service: RunningService) -> None:
     with service.client() as client:
         response = client.post("/ask", json={"question": QUESTION})

@@ -92,7 +92,9 @@ def _variables(model: Any, prefix: str) -> list[str]:
     for name, field in model.model_fields.items():
         variable = f"{prefix}{name.upper()}"
         nested = field.annotation
-        if hasattr(nested, "model_fields"):
+        if name == "tenants":
+            names.append(f"{variable}__ACME")  # a variable for each tenant, so an example
+        elif hasattr(nested, "model_fields"):
             names += _variables(nested, f"{variable}__")
         else:
             names.append(variable)

@@ -42,12 +42,14 @@ class ScriptedStore:
     found: Sequence[Passage] = ()
     by_query: dict[str, list[Passage]] = field(default_factory=dict)
     queries: list[tuple[str, str]] = field(default_factory=list)
+    filters: list[SearchFilters | None] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)
 
     async def search(
         self, query: str, *, k: int, filters: SearchFilters | None = None, mode: str = "hybrid"
     ) -> list[Document]:
         self.queries.append((query, mode))
+        self.filters.append(filters)
         if mode in self.errors:
             raise self.errors[mode]
         return [as_document(p) for p in self.by_query.get(query, self.found)[:k]]
@@ -89,6 +91,27 @@ async def test_one_good_search_is_answered_with_a_checked_citation(
     assert [d["text"] for d in output["documents"]] == [BEES["text"]]
     assert output["citations"][0]["quote"] == "Bees fly as fast as 25 km/h."
     assert len(store.queries) == 1
+
+
+async def test_the_runs_filters_hold_in_every_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ScriptedStore([ANTS], by_query={"bee speed": [BEES]})
+    store.errors["hybrid"] = EmbeddingsUnavailable("away")
+    reader = ScriptedReader({BEES["text"]: 0.9}, rewrites=["bee speed"], pieces=["25 km/h [1]"])
+    filters = SearchFilters(path=("docs",))
+    await run(rag(monkeypatch, store, reader), filters=filters)
+    assert store.filters == [filters] * len(store.queries)
+    assert [mode for _, mode in store.queries] == ["hybrid", "sparse"] * 2
+
+
+async def test_a_copy_is_read_once_and_says_where_else_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = passage(BEES["text"], id="another", source="old/bees.md")
+    reader = ScriptedReader({BEES["text"]: 0.9}, pieces=["25 km/h [1]"])
+    store = ScriptedStore([BEES, copy, ANTS])
+    output = await run(rag(monkeypatch, store, reader), top_k=2)
+    assert reader.graded == [BEES["text"], ANTS["text"]]
+    assert output["documents"][0]["also_in"] == ["old/bees.md"]
 
 
 async def test_documents_come_in_the_order_of_their_grade_and_the_unknown_are_kept_last(
