@@ -168,17 +168,22 @@ async def _ask_here(settings: "Settings", question: str) -> AsyncGenerator[tuple
         from graph.builder import build_graph
         from graph.context import RagContext
         from graph.events import run_events
+        from indexer.manifest import Manifest
+        from indexer.replacing import hide_unsettled
 
         backends = connect(settings, embeddings)
         graph = build_graph(backends)
     tracing = start_tracing(settings.phoenix) if _listens(settings.phoenix.endpoint) else None
+    manifest = Manifest(settings.data_dir)
     try:
         await backends.store.open()
+        await hide_unsettled(manifest, backends.store.visibility)
         async for event in run_events(graph, question, RagContext.of(settings)):
             yield event["event"], event["data"]
     finally:
         if tracing is not None:
             await tracing.aclose()
+        await manifest.aclose()
         await backends.aclose()
 
 
