@@ -176,7 +176,7 @@ def torture(place: Path, *, kills: int, seed: int, model: str = "hash") -> dict[
             runs += 1
             if under.run(name):
                 killed[name] += 1
-            under.verify()
+                under.verify()
     return {
         "benchmark": "kills",
         "seed": seed,
