@@ -8,13 +8,14 @@ files, nothing may be left over, and a search may find nothing else. The store a
 are real, on the disk; vectors are made from hashes, or by MiniLM with ``--model minilm``. Prints
 JSON, and exits with 1 where anything differed.
 
-    python -m benchmarks.kills [--kills N] [--seed N] [--model hash|minilm]
+    python -m benchmarks.kills [--kills N] [--minutes N] [--seed N] [--model hash|minilm]
 """
 
 import argparse
 import collections
 import contextlib
 import json
+import math
 import os
 import random
 import select
@@ -160,8 +161,10 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def torture(place: Path, *, kills: int, seed: int, model: str = "hash") -> dict[str, Any]:
-    """Kills that often in a folder to be used, and tells what differed afterwards."""
+def torture(
+    place: Path, *, kills: int, seed: int, model: str = "hash", within_s: float = math.inf
+) -> dict[str, Any]:
+    """Kills that often, or for that long, in a folder to be used; tells what differed."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     killed: collections.Counter[str] = collections.Counter()
     started = time.monotonic()
@@ -170,6 +173,8 @@ def torture(place: Path, *, kills: int, seed: int, model: str = "hash") -> dict[
         under = Torture(server, place, seed=seed, model=model)
         under.verify()
         while killed.total() < kills and not under.problems:
+            if time.monotonic() - started > within_s:
+                break
             for _ in range(chance.randrange(1, 12)):
                 under.churn.step()
             name = chance.choice(NAMES)
@@ -196,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
     parser.add_argument("--model", choices=["hash", "minilm"], default="hash")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
