@@ -205,7 +205,13 @@ def main() -> None:
     parser.add_argument("--model", choices=["hash", "minilm"], default="hash")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        result = torture(Path(place), kills=options.kills, seed=options.seed, model=options.model)
+        result = torture(
+            Path(place),
+            kills=options.kills,
+            seed=options.seed,
+            model=options.model,
+            within_s=60 * options.minutes,
+        )
     print(json.dumps(result, indent=2))
     sys.exit(1 if result["problems"] else 0)
 
