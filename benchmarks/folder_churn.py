@@ -164,8 +164,9 @@ class Churn:
         self._note(target)
 
     def _note(self, path: Path) -> None:
-        text = path.read_bytes().decode("latin-1" if b"\0" in path.read_bytes() else "utf-8")
-        self.versions.setdefault(self._name(path), set()).add(text)
+        content = path.read_bytes()
+        if b"\0" not in content:  # what was spoiled is no version that can be indexed
+            self.versions.setdefault(self._name(path), set()).add(content.decode())
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -114,13 +114,13 @@ async def run_optimize(job: dict[str, Any], model: EmbeddingModel) -> None:
     """Optimisations one after the other, with changes between them."""
     async with opened(Path(job["data_dir"]), model) as (store, manifest):
         await index(Path(job["root"]), store, manifest, model)
-        for _ in range(20):
+        for _ in range(4):
             await store.optimize()
 
 
 async def run_reopen(job: dict[str, Any], model: EmbeddingModel) -> None:
     """Opens and closes."""
-    for _ in range(20):
+    for _ in range(5):
         async with opened(Path(job["data_dir"]), model):
             pass
 

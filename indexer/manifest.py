@@ -54,6 +54,10 @@ class Manifest:
         await manifest.count()
         return manifest
 
+    def exists(self) -> bool:
+        """Whether it has been written: only asking makes none."""
+        return self._database.path.exists()
+
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Held by whoever changes the index. Raises StoreLocked where another process does."""
         return self._lock.hold()

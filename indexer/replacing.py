@@ -49,7 +49,8 @@ async def hide_unsettled(manifest: Manifest, visibility: Visibility) -> None:
 
     To be called before the first search.
     """
-    visibility.conceal(await manifest.unsettled())
+    if manifest.exists():
+        visibility.conceal(await manifest.unsettled())
 
 
 class Replacement:
@@ -97,10 +98,15 @@ class Replacement:
             await self._delete(leaving)
 
     async def sweep(self) -> None:
-        """Deletes what was leaving when a crash or a dead backend came between."""
+        """Deletes what was leaving when a crash or a dead backend came between.
+
+        What was intended and turned out not to be stored is not kept hidden either.
+        """
         leaving = await self._manifest.leaving()
         await self._store.visibility.hide(leaving)
         await self._delete(leaving)
+        unsettled = await self._manifest.unsettled()
+        self._store.visibility.forget(self._store.visibility.hidden.difference(unsettled))
 
     async def redate(self, file: FileRecord, kept: Sequence[str] | None = None) -> None:
         """Gives the file's points, or those that it kept, the time of its last change.

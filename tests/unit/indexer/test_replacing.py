@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from backends.vector_store import Point
+from backends.visibility import Visibility
 from errors import VectorStoreUnavailable
+from indexer.manifest import Manifest
+from indexer.replacing import hide_unsettled
 from tests.unit.indexer.index_fakes import Index, Killed, from_scratch, new_index
 
 Version = frozenset[tuple[str, int]]
@@ -123,6 +126,20 @@ async def test_after_a_crash_one_whole_version_is_seen_before_any_sync(
     assert index.store.visibility.hidden == set()
 
 
+async def test_what_was_intended_and_never_stored_is_not_kept_hidden(
+    index: Index, folder: Path
+) -> None:
+    write(folder, "a.md", 1)
+    index.store.fuse = 0
+    with pytest.raises(Killed):
+        await index.sync(folder)
+    await index.restart()
+    assert index.store.visibility.hidden != set()
+    write(folder, "a.md", 2)
+    await index.sync(folder)
+    assert index.store.visibility.hidden == set()
+
+
 async def test_a_backend_that_fails_in_the_middle_leaves_the_old_version_in_sight(
     index: Index, folder: Path, tmp_path: Path
 ) -> None:
@@ -167,3 +184,11 @@ async def test_a_file_that_comes_back_is_not_swept_away_with_what_left(
     await index.sync(folder)
     assert index.store.points == await from_scratch(tmp_path / "scratch", folder)
     assert len(await index.store.search()) == len(index.store.points)
+
+
+async def test_asking_for_what_is_half_done_makes_no_manifest(tmp_path: Path) -> None:
+    manifest, visibility = Manifest(tmp_path), Visibility()
+    await hide_unsettled(manifest, visibility)
+    assert visibility.hidden == set()
+    assert not manifest.exists()
+    await manifest.aclose()

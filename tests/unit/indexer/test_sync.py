@@ -131,6 +131,27 @@ async def test_a_moved_file_embeds_nothing_and_counts_as_moved(index: Index, fol
     assert index.sources() == {"notes/a.md", "notes/deep/c.txt", "notes/deep/second_letter.txt"}
 
 
+async def test_a_file_moved_over_another_embeds_nothing(index: Index, folder: Path) -> None:
+    await index.sync(folder)
+    index.embeddings.embedded.clear()
+    (folder / "b.txt").replace(folder / "a.md")
+    report = await index.sync(folder)
+    assert (report.changed, report.deleted) == (1, 1)
+    assert index.embeddings.embedded == []
+    assert index.texts("notes/a.md") == ["The second letter."]
+    assert index.sources() == {"notes/a.md", "notes/deep/c.txt"}
+
+
+async def test_another_case_of_a_name_is_a_move(index: Index, folder: Path) -> None:
+    await index.sync(folder)
+    index.embeddings.embedded.clear()
+    (folder / "b.txt").rename(folder / "B.txt")
+    report = await index.sync(folder)
+    assert (report.moved, report.added, report.deleted) == (1, 0, 0)
+    assert index.embeddings.embedded == []
+    assert index.sources() == {"notes/a.md", "notes/B.txt", "notes/deep/c.txt"}
+
+
 async def test_a_renamed_folder_embeds_nothing(index: Index, folder: Path) -> None:
     await index.sync(folder)
     index.embeddings.embedded.clear()
