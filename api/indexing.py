@@ -35,6 +35,7 @@ class Indexing:
     """The sync at work has been waiting for a backend for longer than one without ``wait`` may."""
     _stuck_timer: asyncio.TimerHandle | None = None
     _idle_timer: asyncio.TimerHandle | None = None
+    _resting: asyncio.Future[None] | None = None
 
     async def run(
         self,
@@ -128,4 +129,8 @@ class Indexing:
 
     def _rest(self) -> None:
         if not self._turn.locked():
-            asyncio.get_running_loop().run_in_executor(None, self.parser.close)
+            self._resting = asyncio.ensure_future(self._close_parser())
+
+    async def _close_parser(self) -> None:
+        async with self._turn:  # nobody may be using it
+            await asyncio.to_thread(self.parser.close)
