@@ -41,6 +41,7 @@ class Indexing:
     """The sync at work has been waiting for a backend for longer than one without ``wait`` may."""
     _stuck_timer: asyncio.TimerHandle | None = None
     _idle_timer: asyncio.TimerHandle | None = None
+    _resting: asyncio.Future[None] | None = None
 
     async def run(
         self,
@@ -139,4 +140,8 @@ class Indexing:
 
     def _rest(self) -> None:
         if not self.turn.locked():
-            asyncio.get_running_loop().run_in_executor(None, self.parser.close)
+            self._resting = asyncio.ensure_future(self._close_parser())
+
+    async def _close_parser(self) -> None:
+        async with self.turn:  # nobody may be using it
+            await asyncio.to_thread(self.parser.close)

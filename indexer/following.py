@@ -142,7 +142,6 @@ class Follower:
             folder.doubt()
             self._blame(folder, notice.reason)
             self._backlog.drop(root)
-            self.news.tell(Event("gone", {"root": root.name, "reason": folder.problem}))
         elif isinstance(notice, Watching):
             if folder.without_place(notice.warning) != folder.warning:
                 log.warning("%s", notice.warning)
@@ -223,11 +222,13 @@ class Follower:
             self.news.tell(Event("resumed", {}))
 
     def _blame(self, folder: Folder, problem: str) -> None:
-        if folder.problem != folder.without_place(problem):
-            log.error("%s", problem)
-        if not folder.problem and folder.compared:
+        known, folder.problem = folder.problem, folder.without_place(problem)
+        if not known and folder.compared:
             folder.behind_since = time.monotonic()
-        folder.problem = folder.without_place(problem)
+        if folder.problem != known:
+            log.error("%s", problem)
+            data = {"root": folder.root.name, "reason": folder.problem}
+            self.news.tell(Event("gone", data))
 
     def _tell_of(self, report: SyncReport, *, always: bool = False) -> None:
         if report.changes or always:

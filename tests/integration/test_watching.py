@@ -73,20 +73,23 @@ class Lines:
 
 
 @contextlib.contextmanager
+def lines_of(process: "subprocess.Popen[str]") -> Iterator[Lines]:
+    """What a process prints; it has ended after the block."""
+    assert process.stdout is not None
+    with process:  # closes its pipes at the end
+        try:
+            yield Lines(process.stdout)
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
 def watching(
     data: Path, *arguments: str, **settings: str
 ) -> Iterator[tuple["subprocess.Popen[str]", Lines]]:
     process = started(data, "watch", *arguments, **settings)
-    assert process.stdout is not None
-    try:
-        yield process, Lines(process.stdout)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    with lines_of(process) as lines:
+        yield process, lines
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -226,15 +229,18 @@ def test_polling_can_be_chosen(tmp_path: Path) -> None:
         assert ended(process) == (0, "")
 
 
-def _may_limit_watches() -> bool:
+def possible(script: str, *more: str) -> bool:
+    """Whether a shell script works in a name space of its own, where it is root."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return False
-    command = [unshare, "-Ur", "sh", "-c", "echo 5 > /proc/sys/user/max_inotify_watches"]
+    command = [unshare, "-rm", *more, "sh", "-c", script]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
-@pytest.mark.skipif(not _may_limit_watches(), reason="needs user namespaces")
+@pytest.mark.skipif(
+    not possible("echo 5 > /proc/sys/user/max_inotify_watches"), reason="needs user namespaces"
+)
 def test_more_folders_than_may_be_watched_are_polled_and_the_limit_is_named(
     tmp_path: Path,
 ) -> None:
@@ -250,17 +256,53 @@ def test_more_folders_than_may_be_watched_are_polled_and_the_limit_is_named(
         text=True,
         env=environment(TANDEM_WATCH__POLL_S="0.2"),
     )
-    assert process.stdout is not None
-    try:
-        lines = Lines(process.stdout)
+    with lines_of(process) as lines:
         assert "fs.inotify.max_user_watches" in lines.until("is polled")
         lines.until("added")
         (root / "folder7" / "bell.md").write_text(BELL.format(640))
         lines.until("added vardholm/folder7/bell.md")
         assert ended(process) == (0, "")
-    finally:
-        process.kill()
-        process.communicate()
+
+
+MOUNTED = """
+mount -t tmpfs none "$DISK" && cp -r "$CORPUS/." "$DISK" && mount --bind "$DISK" "$ROOT"
+"$TANDEM" --data-dir "$DATA" watch "$ROOT" &
+while read -r line; do eval "$line"; done
+kill -INT $!
+wait $!
+"""
+
+
+@pytest.mark.skipif(
+    not possible("mount -t tmpfs none /tmp", "-p", "--fork", "--kill-child"),
+    reason="needs user namespaces",
+)
+def test_a_disk_that_is_unmounted_loses_nothing_and_is_taken_up_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    places = {"CORPUS": write_corpus(tmp_path / "corpus"), "DATA": tmp_path / "data"}
+    places |= {name.upper(): tmp_path / name for name in ("disk", "root")}
+    places["DISK"].mkdir()
+    places["ROOT"].mkdir()
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        ["unshare", "-rmp", "--fork", "--kill-child", "sh", "-c", MOUNTED],  # noqa: S607
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment(), **{k: str(v) for k, v in places.items()}, "TANDEM": TANDEM},
+    )
+    assert process.stdin is not None
+    with lines_of(process) as lines:
+        lines.until("added")
+        print('umount "$ROOT"', file=process.stdin, flush=True)
+        assert "not mounted" in lines.until("waiting: root is empty")
+        print('echo "Herons nest here." >> "$DISK/ferry.txt"', file=process.stdin)
+        print('mount --bind "$DISK" "$ROOT"', file=process.stdin, flush=True)
+        lines.until("changed root/ferry.txt: 1 chunk embedded")
+        process.stdin.close()
+        assert process.wait(ENDED_WITHIN_S) == 0
+        assert not any("deleted" in line for line in lines.seen)
 
 
 # a backend that dies and returns
@@ -283,6 +325,16 @@ class SleepingOllama(OllamaServer):
             "TANDEM_EMBEDDINGS__PROVIDER": "ollama",
             "TANDEM_EMBEDDINGS__BASE_URL": self.url,
         }
+
+
+def test_a_service_told_not_to_watch_indexes_once(tmp_path: Path, free_port: int) -> None:
+    root = write_corpus(tmp_path / "vardholm")
+    off = {"TANDEM_WATCH__MODE": "off"}
+    with running_service(tmp_path / "data", root, free_port, **off) as service:
+        index = documents(service)["index"]
+        assert (index["state"], index["documents"], index["behind_s"]) == ("unwatched", 4, None)
+        assert index["checked_at"]
+        assert documents(service)["watching"] == []
 
 
 def test_the_service_pauses_while_embeddings_are_away_and_goes_on_where_it_was(

@@ -91,3 +91,15 @@ async def test_without_waiting_the_error_is_raised_after_the_last_attempt(
     assert indexing.error == "The model is asleep."
     assert (await indexing.run([folder])).added == 1
     assert indexing.error == ""
+
+
+async def test_an_idle_parser_is_given_back_and_the_next_sync_gets_another(
+    indexing: Indexing, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.indexing._IDLE_S", 0.0)
+    for number in range(2):
+        (folder / f"page{number}.html").write_text(f"<p>Page number {number}.</p>")
+        assert (await indexing.run([folder])).failed == []
+        async with asyncio.timeout(WITHIN_S):
+            while indexing.parser._process is not None:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.01)
