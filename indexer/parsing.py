@@ -46,12 +46,12 @@ def _parsed(path: Path, process: ParserProcess | None) -> ParsedDocument:
     format_ = format_of(path.name)
     with path.open("rb") as file:
         start = file.read(_START)
-        if start.lstrip()[:5] == b"%PDF-":
-            format_ = "pdf"
-        elif format_ == "pdf" and start.strip():
-            raise ParsingError("it is not a PDF file, although its name says so")
         if start in MARKS or (len(start) < _START and not start.strip()):
             return ParsedDocument(path.stem, "", [], "code" if format_ == "python" else format_)
+        if start.lstrip()[:5] == b"%PDF-":
+            format_ = "pdf"
+        elif format_ == "pdf":
+            raise ParsingError("it is not a PDF file, although its name says so")
         text = _short_text(start, file) if format_ in PLAIN_TEXT else None
     if text is not None and not _has_endless_tables(text, format_):
         return PLAIN_TEXT[format_](text, name=path.stem)

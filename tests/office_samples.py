@@ -28,7 +28,7 @@ def archive(parts: Mapping[str, Content]) -> bytes:
     return buffer.getvalue()
 
 
-_NOTHING: Mapping[str, str] = {}
+_NOTHING: Mapping[str, Content] = {}
 
 
 def docx(
@@ -38,7 +38,7 @@ def docx(
     doctype: str = "",
     encoding: str = "utf-8",
     styles: str = "",
-    extra: Mapping[str, str] = _NOTHING,
+    extra: Mapping[str, Content] = _NOTHING,
 ) -> bytes:
     """A Word document of what ``heading``, ``paragraph`` and ``table`` make."""
     levels = "".join(
@@ -233,7 +233,7 @@ def _cell(place: str, value: Cell) -> str:
 
 
 def epub(
-    chapters: Mapping[str, str], *, title: str = "", extra: Mapping[str, str] = _NOTHING
+    chapters: Mapping[str, str], *, title: str = "", extra: Mapping[str, Content] = _NOTHING
 ) -> bytes:
     """A book of these files, in this order: their names, and the HTML of their bodies."""
     items = "".join(

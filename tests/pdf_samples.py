@@ -2,7 +2,8 @@
 
 
 def pdf(*pages: str, encrypted: bool = False) -> bytes:
-    """A file with a page for each text; an empty text makes a page with a drawing only."""
+    """A file with a page for each text; an empty text makes a page with a drawing only. Lines that
+    begin with ``# `` are set in large letters."""
     count = len(pages)
     kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(count))
     objects = [
@@ -29,8 +30,13 @@ def pdf(*pages: str, encrypted: bool = False) -> bytes:
 def _content(text: str) -> bytes:
     if not text:
         return b"0 0 m 100 100 l S"
-    shown = " ".join(f"({line}) Tj T*" for line in text.split("\n"))
+    lines = text.split("\n")
+    shown = " ".join(_large(line[2:]) if line[:2] == "# " else f"({line}) Tj T*" for line in lines)
     return f"BT /F1 12 Tf 14 TL 72 770 Td {shown} ET".encode()
+
+
+def _large(line: str) -> str:
+    return f"/F1 24 Tf ({line}) Tj 0 -40 Td /F1 12 Tf"
 
 
 def _file(objects: list[bytes], *, encrypted: bool) -> bytes:

@@ -19,7 +19,7 @@ from indexer.formats.decoding import decode
 
 MAX_BYTES = 100_000_000
 """Of all parts that are read of one archive, unpacked."""
-_MAX_DECLARED = 2_000_000_000
+_MAX_DECLARED = 1_000_000_000
 """Of all parts that it declares; another library will unpack them."""
 _HEAD = 100_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

@@ -1,7 +1,6 @@
 """Files read for real: the parser's own process, its limits, and files that are not well."""
 
 import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,17 +10,6 @@ from errors import ParsingError
 from indexer.parser_process import ParserProcess
 from indexer.parsing import parse
 from tests.pdf_samples import pdf
-
-DOCUMENT = (
-    '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
-    "{}</w:body></w:document>"
-)
-PARAGRAPH = "<w:p>{}<w:r><w:t>{}</w:t></w:r></w:p>"
-TYPES = (
-    '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-    '<Default Extension="xml" ContentType="application/vnd.openxmlformats-officedocument.'
-    'wordprocessingml.document.main+xml"/></Types>'
-)
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +66,6 @@ def test_an_empty_file_is_an_empty_document(
 ) -> None:
     document = parse(write(tmp_path, name, content), process=process)
     assert (document.blocks, document.title) == ([], "a")
-
-
-def test_a_word_document_keeps_its_headings(tmp_path: Path, process: ParserProcess) -> None:
-    path = tmp_path / "a.docx"
-    style = '<w:pPr><w:pStyle w:val="Heading1"/></w:pPr>'
-    body = PARAGRAPH.format(style, "The heading") + PARAGRAPH.format("", "The text.")
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("[Content_Types].xml", TYPES)
-        archive.writestr("word/document.xml", DOCUMENT.format(body))
-    document = parse(path, process=process)
-    text = {document.text[b.start : b.end]: b for b in document.blocks}
-    assert text["The text."].heading_path == ("The heading",)
-    assert text["The text."].start_line is None
 
 
 def test_a_pdf_is_known_by_its_first_bytes(tmp_path: Path, process: ParserProcess) -> None:
