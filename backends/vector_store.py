@@ -380,8 +380,8 @@ def open_vector_store(settings: Settings, embeddings: EmbeddingModel) -> VectorS
 def _number(client: EdgeClient, name: str) -> str:
     """A collection of an earlier version gets a number, so that its name can be an alias."""
     note(client, name, index=name)
-    client.close()
     number = next_name(client, name)
+    client.close()
     client.rename_collection(name, number)
     set_alias(client, name, number)
     return number

@@ -42,6 +42,7 @@ class ParserProcess:
         self._memory_bytes = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +53,7 @@ class ParserProcess:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended = True  # a thread that is still reading must not start another process
         self.close()
 
     def parse(self, path: Path, format_: Parser) -> ParsedDocument:
@@ -83,6 +85,8 @@ class ParserProcess:
             _close_pipes(process)
 
     def _started(self) -> subprocess.Popen[bytes]:
+        if self._ended:
+            raise ParsingError("indexing was stopped")
         if self._process is None or self._process.poll() is not None:
             self.close()
             limits = [str(self._memory_bytes), str(self._timeout_s)]
@@ -93,7 +97,11 @@ class ParserProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        return self._process
+        process = self._process
+        if self._ended:
+            self.close()
+            raise ParsingError("indexing was stopped")
+        return process
 
     def _explain(self, timed_out: bool) -> str:
         if timed_out:

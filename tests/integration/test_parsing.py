@@ -128,3 +128,11 @@ def test_threads_share_a_process(tmp_path: Path, process: ParserProcess) -> None
     for thread in threads:
         thread.join(30)
     assert texts == {n: f"text {n}" for n in range(20)}
+
+
+def test_a_thread_that_reads_on_after_the_end_starts_no_other_process(tmp_path: Path) -> None:
+    with ParserProcess() as process:
+        pass
+    path = write(tmp_path, "page.html", "<p>too late</p>")
+    assert reason(path, process) == "indexing was stopped"
+    assert process._process is None

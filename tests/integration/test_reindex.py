@@ -310,7 +310,7 @@ async def test_kills_at_any_moment_harm_nothing_and_the_next_reindex_completes(
             process.kill()
             await process.wait()
         now = aliases(corpus)["documents"]
-        assert len(collections(corpus)) <= 2
+        assert len(collections(corpus)) <= 3  # live, kept, begun
         async with opened(corpus, old if now == "documents-1" else new) as service:
             output = await ask(service)
             assert output["documents"]
