@@ -31,9 +31,11 @@ MAY_IMPORT = {
     "graph.studio": BASE | {"backends", "graph", "indexer"},  # an entry point
     "api": BASE | {"backends", "nodes", "graph", "indexer", "api"},
     "server": BASE | {"backends", "api"},
+    "commands": BASE | {"backends", "graph", "indexer", "api", "server", "commands"},
+    "cli": BASE | {"commands"},
 }
 ENTRY_POINTS = {"cli", "server", "graph.studio"}
-OURS = {name.split(".")[0] for name in MAY_IMPORT} | {"cli", "terminal", "tests", "benchmarks"}
+OURS = {name.split(".")[0] for name in MAY_IMPORT} | {"tests", "benchmarks"}
 
 
 def modules(name: str) -> list[Path]:
@@ -77,7 +79,7 @@ def test_imports_run_one_way(name: str) -> None:
 def test_only_the_settings_read_the_environment() -> None:
     readers = {
         str(file.relative_to(ROOT))
-        for name in [*MAY_IMPORT, "cli", "terminal"]
+        for name in MAY_IMPORT
         for file in modules(name)
         if "os.environ" in file.read_text() or "getenv" in file.read_text()
     }
@@ -88,7 +90,7 @@ def test_only_the_settings_read_the_environment() -> None:
 def test_only_entry_points_load_the_settings() -> None:
     loaders = {
         str(file.relative_to(ROOT).with_suffix("")).replace("/", ".")
-        for name in [*MAY_IMPORT, "cli"]
+        for name in MAY_IMPORT
         for file in modules(name)
         if "load_settings(" in file.read_text() and file.name != "settings.py"
     }
