@@ -50,7 +50,7 @@ def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -
         "root": file.root,
         "path": file.path,
         "folders": folders(file.source),
-        "modified_at": file.mtime_ns / 1e9,
+        "modified_at": file.mtime_ns / 10**9,
         "tenant": tenant,
     }
     seen: Counter[str] = Counter()
