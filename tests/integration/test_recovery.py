@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 
 from backends.sparse import Bm25Sparse
 from backends.vector_store import VectorStore
-from benchmarks.kill_child import HashModel, differences, expected, index, opened
+from benchmarks.index_checks import HashModel, differences, expected, index, opened
 from errors import StoreLocked, TandemError
 from indexer.manifest import Manifest
 from indexer.sync import sync
