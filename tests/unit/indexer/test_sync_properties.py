@@ -118,8 +118,9 @@ async def _follow_touched(batches: list[list[Operation]]) -> None:
                 touched: set[Path] = set()
                 for operation in batch:
                     operation.apply(root)
-                    named = (a for a in operation.arguments if isinstance(a, str))
-                    touched |= {root / name for name in named}
+                    named = [a for a in operation.arguments if isinstance(a, str)]
+                    for path in (root / name for name in named):
+                        touched |= {path, path.resolve()}  # what is written through a link
                 await index.sync(*touched, touched=True)
                 new = Path(temporary) / f"new-{id(batch)}"
                 assert index.store.points == await from_scratch(new, root)
