@@ -64,6 +64,12 @@ def spoil(root: Path, name: str) -> None:
         (root / name).write_bytes(bytes(range(256)))
 
 
+def _places(root: Path, operation: Operation) -> set[Path]:
+    """The files and folders that an operation names, and where links have led it."""
+    named = {root / name for name in operation.arguments if isinstance(name, str)}
+    return named | {path.resolve() for path in named}
+
+
 ONE = Operation(write, ("one.md", [PARAGRAPHS[0]]))
 ANOTHER = Operation(write, ("one.md", [PARAGRAPHS[1]]))
 names = st.sampled_from(NAMES)
@@ -118,9 +124,8 @@ async def _follow_touched(batches: list[list[Operation]]) -> None:
                 touched: set[Path] = set()
                 for operation in batch:
                     operation.apply(root)
-                    named = [a for a in operation.arguments if isinstance(a, str)]
-                    for path in (root / name for name in named):
-                        touched |= {path, path.resolve()}  # what is written through a link
+                    named = _places(root, operation)
+                    touched |= {root / name for name in named}
                 await index.sync(*touched, touched=True)
                 new = Path(temporary) / f"new-{id(batch)}"
                 assert index.store.points == await from_scratch(new, root)
