@@ -64,12 +64,6 @@ def spoil(root: Path, name: str) -> None:
         (root / name).write_bytes(bytes(range(256)))
 
 
-def _places(root: Path, operation: Operation) -> set[Path]:
-    """The files and folders that an operation names, and where links have led it."""
-    named = {root / name for name in operation.arguments if isinstance(name, str)}
-    return named | {path.resolve() for path in named}
-
-
 ONE = Operation(write, ("one.md", [PARAGRAPHS[0]]))
 ANOTHER = Operation(write, ("one.md", [PARAGRAPHS[1]]))
 names = st.sampled_from(NAMES)
@@ -111,6 +105,12 @@ def test_looking_only_where_something_was_touched_does_the_same(
     batches: list[list[Operation]],
 ) -> None:
     asyncio.run(_follow_touched(batches))
+
+
+def _places(root: Path, operation: Operation) -> set[Path]:
+    """The files and folders that an operation names, and where links have led it."""
+    named = {root / name for name in operation.arguments if isinstance(name, str)}
+    return named | {path.resolve() for path in named}
 
 
 async def _follow_touched(batches: list[list[Operation]]) -> None:
