@@ -1,6 +1,7 @@
 """Random sequences of file operations: the index must equal one made from scratch."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ def test_looking_only_where_something_was_touched_does_the_same(
 def _places(root: Path, operation: Operation) -> set[Path]:
     """The files and folders that an operation names, and where links have led it."""
     named = {root / name for name in operation.arguments if isinstance(name, str)}
-    return named | {path.resolve() for path in named}
+    return named | {Path(os.path.realpath(path)) for path in named}
 
 
 async def _follow_touched(batches: list[list[Operation]]) -> None:
