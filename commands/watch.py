@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -26,7 +27,7 @@ def add_options(watch: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace, settings: "Settings") -> int:
     with interruptible():
-        paths = [path.expanduser().absolute() for path in options.paths]
+        paths = [_absolute(path) for path in options.paths]
         server = running_server(settings)
     events = server.watch(paths) if server else _watch_here(settings, paths)
     watching = asyncio.create_task(_print_events(events, as_json=options.json))
@@ -35,6 +36,11 @@ async def run(options: argparse.Namespace, settings: "Settings") -> int:
     with contextlib.suppress(asyncio.CancelledError):  # being told to end is how this ends
         await watching
     return 0
+
+
+def _absolute(path: Path) -> Path:
+    """As the service has to be told it; what is nobody's home stays as it is, and is waited for."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - Path's raises there
 
 
 async def _print_events(

@@ -1,5 +1,6 @@
 """The folders that are followed, as they stand."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,5 +60,6 @@ class Folder:
 
 def outermost(paths: Sequence[Path]) -> list[Path]:
     """The paths made absolute, links followed, without those inside of others; blocking."""
-    real = {path.expanduser().resolve() for path in paths}
+    # Path's own ways raise where links go round in circles, or nobody has the name.
+    real = {Path(os.path.realpath(os.path.expanduser(path))) for path in paths}  # noqa: PTH111
     return sorted(path for path in real if real.isdisjoint(path.parents))

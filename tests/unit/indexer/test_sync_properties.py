@@ -203,6 +203,12 @@ def test_looking_only_where_something_was_touched_does_the_same(
     asyncio.run(_follow_touched(batches))
 
 
+def _places(root: Path, operation: Operation) -> set[Path]:
+    """The files and folders that an operation names, and where links have led it."""
+    named = {root / name for name in operation.arguments if isinstance(name, str)}
+    return named | {Path(os.path.realpath(path)) for path in named}
+
+
 async def _follow_touched(batches: list[list[Operation]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "root"
@@ -214,8 +220,7 @@ async def _follow_touched(batches: list[list[Operation]]) -> None:
                 touched: set[Path] = set()
                 for operation in batch:
                     operation.apply(root)
-                    named = (a for a in operation.arguments if isinstance(a, str))
-                    touched |= {root / name for name in named}
+                    touched |= _places(root, operation)
                     if operation.do is change_case:
                         touched |= {path.with_name(path.name.swapcase()) for path in touched}
                 await index.sync(*touched, touched=True)
