@@ -18,6 +18,7 @@ Format = Literal[
     "pptx",
     "xlsx",
     "odt",
+    "odp",
     "ods",
     "rtf",
     "doc",

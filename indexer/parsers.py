@@ -57,6 +57,10 @@ def _parsed(path: Path, format_: Parser) -> ParsedDocument:
             from indexer.formats.presentation import parse_presentation
 
             return parse_presentation(path)
+        case "odp":
+            from indexer.formats.open_presentation import parse_open_presentation
+
+            return parse_open_presentation(path)
         case "epub":
             from indexer.formats.book import parse_book
 

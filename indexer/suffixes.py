@@ -50,6 +50,7 @@ _FORMATS: dict[Parser, frozenset[str]] = {
     "pptx": _suffixes("pptx pptm ppsx potx"),
     "xlsx": _suffixes("xlsx xlsm xltx"),
     "odt": _suffixes("odt"),
+    "odp": _suffixes("odp"),
     "ods": _suffixes("ods"),
     "rtf": _suffixes("rtf"),
     "doc": _suffixes("doc"),

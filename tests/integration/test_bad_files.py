@@ -150,6 +150,14 @@ def test_an_odd_file_is_read_in_time(tmp_path: Path, process: ParserProcess, nam
     assert document.blocks
 
 
+@pytest.mark.parametrize("name", ["slipping.docx", "slipping.epub"])
+def test_nothing_is_unpacked_to_the_disk(tmp_path: Path, process: ParserProcess, name: str) -> None:
+    content, _ = READ[name]
+    parse(written(tmp_path, name, content), process=process)
+    places = [*tmp_path.parents, tmp_path, Path.cwd()]
+    assert [place for place in places if any(place.glob("*escaped*"))] == []
+
+
 @pytest.mark.parametrize(
     "suffix",
     "md txt rst html py rs csv tsv json jsonl yaml pdf docx pptx xlsx odt epub eml ipynb".split(),  # noqa: SIM905 - legible
