@@ -280,8 +280,7 @@ async def _index_through(
 
 async def _watch(options: argparse.Namespace, settings: "Settings") -> int:
     with interruptible():
-        # Unlike Path.expanduser, it leaves what is nobody's home as it is: not there, waited for.
-        paths = [Path(os.path.expanduser(path)).absolute() for path in options.paths]  # noqa: PTH111
+        paths = [path.expanduser().absolute() for path in options.paths]
         server = _server(settings)
     events = server.watch(paths) if server else _watch_here(settings, paths)
     watching = asyncio.create_task(_print_events(events, as_json=options.json))
