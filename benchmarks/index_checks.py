@@ -96,8 +96,9 @@ def expected(root: Path, model: EmbeddingModel) -> dict[str, Draft]:
 
 def _record(file: SourceFile) -> FileRecord:
     return FileRecord(
-        str(file.root), relative_path(file), file.source, 0, 0, 0, 0, "", "indexed", "", "", 0.0
-    )
+        str(file.root), relative_path(file), file.source, file.size, file.mtime_ns, file.inode,
+        0, "", "indexed", "", "", 0.0,
+    )  # fmt: skip
 
 
 async def differences(

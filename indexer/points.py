@@ -68,8 +68,11 @@ def draft(file: FileRecord, chunks: Sequence[Chunk], *, tenant: str = DEFAULT) -
 
 
 def modified_at(file: FileRecord) -> float:
-    """When a file was changed last, in seconds since 1970, as its points say it."""
-    return file.mtime_ns / 10**9  # an exact quotient: an equal time is an equal number
+    """When a file was changed last, in seconds since 1970, as its points say it.
+
+    To the microsecond: the engine reads decimals of more digits back as a neighbouring number.
+    """
+    return file.mtime_ns // 1000 / 10**6
 
 
 def keyword_text(path: str, chunk: Chunk) -> str:
