@@ -9,7 +9,7 @@ from indexer.records import FileRecord
 from indexer.sources import SkippedFile, SourceFile
 from indexer.tenants import Tenants
 
-_RACY_NS = 2_000_000_000
+RACY_NS = 2_000_000_000
 """A file written this shortly before it was checked may have been written again since, within one
 tick of the file system's clock (FAT's is two seconds). The problem and the remedy are git's."""
 
@@ -78,5 +78,5 @@ def _is_current(file: SourceFile, record: FileRecord, recipe: str) -> bool:
         and record.recipe == recipe
         and record.source == file.source
         and record.state != "pending"
-        and record.mtime_ns < record.checked_ns - _RACY_NS
+        and record.mtime_ns < record.checked_ns - RACY_NS
     )

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from indexer import schema
 from indexer.database import Database, ProcessLock
-from indexer.records import FileRecord, PointRecord, Root, RootSummary
+from indexer.records import FileRecord, PointRecord, Root, RootSummary, Stamp
 
 _FILES = ("-wal", "-shm", "")
 """What SQLite appends; the database itself last."""
@@ -116,6 +116,23 @@ class Manifest:
         return await self._database.read(
             lambda db: [FileRecord(*row) for row in db.execute(sql, which)]
         )
+
+    async def stamps(
+        self, root: Path, *, recipe: str | None, max_bytes: int, racy_ns: int
+    ) -> set[Stamp]:
+        """The stamp of each file of a root: without a size where the file needs a look.
+
+        ``recipe`` made the chunks of those that need none; None is nobody's. ``racy_ns`` is how
+        long before it was checked such a file was written.
+        """
+        which = {
+            "root": str(root),
+            "name": root.name,
+            "recipe": recipe,
+            "max_bytes": max_bytes,
+            "racy_ns": racy_ns,
+        }
+        return await self._database.read(lambda db: set(db.execute(schema.STAMPS, which)))
 
     async def documents(self) -> list[FileRecord]:
         """Every file of every root, for people."""

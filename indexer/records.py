@@ -47,6 +47,24 @@ class FileRecord(NamedTuple):
         }
 
 
+Stamp = tuple[str, int | None, int, int]
+"""A file's source, size, modification time in nanoseconds and inode; without a size it is equal to
+that of no file on disk."""
+
+
+class Settled(NamedTuple):
+    """Files that need no more than a ``stat``: most of them, at most times."""
+
+    stamps: set[Stamp]
+    """Of every known file of a scope, those included that need a look."""
+    passed: list[str]
+    """Sources of the files that were found just so."""
+
+    def is_all(self) -> bool:
+        """Whether no known file is left over."""
+        return len(self.passed) == len(self.stamps)
+
+
 class PointRecord(NamedTuple):
     """A chunk in the store, in the order of its document."""
 

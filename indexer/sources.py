@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from errors import PathError
 from indexer.ignoring import IgnoreRules, Selection
+from indexer.records import Settled
 from indexer.suffixes import NOT_TEXT, SKIPPED_FOLDERS
 
 
@@ -47,6 +48,7 @@ class _Walk(NamedTuple):
     root: Path
     max_bytes: int
     selection: Selection | None
+    settled: Settled
 
 
 def discover(
@@ -56,6 +58,7 @@ def discover(
     below: str = "",
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    settled: Settled | None = None,
 ) -> Iterator[SourceFile | SkippedFile]:
     """Every file of ``root`` to be indexed, folder by folder, in the order of their names.
 
@@ -70,6 +73,7 @@ def discover(
         include: patterns in git's syntax, relative to the root; only what one of them names is
             found. All, where there are none.
         exclude: patterns of what is left out, whatever ``include`` and the ignore files say.
+        settled: files to pass over where ``stat`` says the same of them; they are noted there.
 
     Raises:
         PathError: the root, or what is below it, does not exist or cannot be looked at.
@@ -83,7 +87,7 @@ def discover(
     except OSError as exc:
         raise PathError(f"{str(root / below)!r} cannot be read: {exc.strerror}.") from exc
     selection = Selection.of(f"{root.name}/", include=include, exclude=exclude)
-    walk = _Walk(root, max_bytes, selection)
+    walk = _Walk(root, max_bytes, selection, settled or _nothing())
     if stat.S_ISDIR(found.st_mode):
         is_excluded = selection is not None and selection.excludes_folder(below)
         return iter(()) if is_excluded else _files(walk, below)
@@ -108,7 +112,7 @@ def look_at(
     Unlike a file that the user names, this one may be ignored, hidden or gone: then it is nothing.
     """
     selection = Selection.of(f"{root.name}/", include=include, exclude=exclude)
-    walk = _Walk(root, max_bytes, selection)
+    walk = _Walk(root, max_bytes, selection, _nothing())
     folder, prefix, rules = str(root), f"{root.name}/", None
     entry: _Entry | None = None
     for name in Path(below).parts:
@@ -149,7 +153,7 @@ def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
         folder, prefix, above = pending.pop()
         try:
             with os.scandir(folder) as entries:
-                listed = sorted(entries, key=attrgetter("name"))
+                listed = list(entries)
         except FileNotFoundError:
             continue  # deleted since its parent was listed
         except OSError as exc:
@@ -157,8 +161,10 @@ def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
             yield SkippedFile(Path(folder), _readable(prefix.rstrip("/")), reason)
             continue
         rules = IgnoreRules.read(folder, prefix, above, {entry.name for entry in listed})
+        if walk.settled.stamps:
+            listed = _unsettled(listed, prefix, rules, walk)
         folders = []
-        for entry in listed:
+        for entry in sorted(listed, key=attrgetter("name")):
             if _is_left_out(entry, prefix, rules, walk.selection):
                 continue
             if entry.is_dir(follow_symlinks=False):
@@ -170,6 +176,38 @@ def _files(walk: _Walk, below: str) -> Iterator[SourceFile | SkippedFile]:
                 continue  # deleted since the folder was listed
             yield _judge(walk, entry.path, prefix + entry.name, found)
         pending += reversed(folders)
+
+
+def _unsettled(
+    listed: list[os.DirEntry[str]], prefix: str, rules: IgnoreRules | None, walk: _Walk
+) -> list[os.DirEntry[str]]:
+    """The entries of a folder that need more than a ``stat``; notes the others.
+
+    This is what a sync of an unchanged tree spends its time on: hence so few calls.
+    """
+    (stamps, passed), selection, others = walk.settled, walk.selection, []
+    for entry in listed:
+        name = entry.name
+        source = prefix + name
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue  # deleted since the folder was listed
+        if (
+            (source, found.st_size, found.st_mtime_ns, found.st_ino) in stamps
+            and name[0] != "."
+            and name[name.rfind(".") :].lower() not in NOT_TEXT
+            and not (rules is not None and rules.ignore(source))
+            and not (selection is not None and selection.leaves_out(source))
+        ):
+            passed.append(source)
+        else:
+            others.append(entry)
+    return others
+
+
+def _nothing() -> Settled:
+    return Settled(set(), [])
 
 
 def _rules_above(root: Path, below: str) -> IgnoreRules | None:

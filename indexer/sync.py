@@ -12,18 +12,17 @@ would be lying. A root that is not there is an error, never a reason to delete w
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from backends.embeddings import EmbeddingModel
 from backends.sparse import Bm25Sparse
 from backends.vector_store import VectorStore
-from errors import PathError
-from indexer.changes import Changes, FileProblem, compare
+from indexer.changes import Changes, FileProblem
 from indexer.chunking import Chunk, chunk
+from indexer.comparison import Comparison
 from indexer.coverage import note_coverage
 from indexer.manifest import Manifest
 from indexer.mending import mend
@@ -34,15 +33,13 @@ from indexer.pipeline import Parts, Pipeline
 from indexer.progress import FileChange, Meter, Progress, SyncReport, Tally
 from indexer.reading import Chunker, Reading, read
 from indexer.records import FileRecord
-from indexer.roots import Scope, covering, existing, identify, refuse_unmounted, resolve
-from indexer.sources import SkippedFile, SourceFile, discover, look_at
+from indexer.roots import covering, existing, resolve
+from indexer.sources import SourceFile
 from indexer.tenants import Tenants
 
 __all__ = ["FileChange", "FileProblem", "Progress", "SyncReport", "sync"]
 
 Reader = Callable[[SourceFile, FileRecord | None], Reading]
-Finder = Callable[[Scope], Iterator[SourceFile | SkippedFile]]
-"""Finds what is in a scope."""
 
 RECIPE = 2
 """To be raised when parsing or chunking changes what it makes of the same file."""
@@ -103,10 +100,16 @@ async def sync(
             await patiently(ready, delays_s=retry_delays_s, on_pause=meter.pause)
             scopes = await asyncio.to_thread(resolve, real, await manifest.roots())
         recipe = f"{RECIPE}/{embeddings.max_tokens}"
-        finder = partial(_find, max_bytes=max_file_bytes, include=include, exclude=exclude)
-        walk = partial(_walk, recipe=recipe, tenants=tenants, finder=finder)
+        comparison = Comparison(
+            manifest=manifest,
+            recipe=recipe,
+            tenants=tenants,
+            max_bytes=max_file_bytes,
+            include=include,
+            exclude=exclude,
+        )
         begun = time.time()
-        changes = await _compare(scopes, manifest, walk)
+        changes = await comparison.run(scopes)
         tally = Tally(changes)
         parts = Parts(
             store=store,
@@ -149,59 +152,6 @@ async def _make_ready(store: VectorStore, embeddings: EmbeddingModel, manifest: 
 def _lent(process: ParserProcess | None) -> contextlib.AbstractContextManager[ParserProcess]:
     """A process that is closed at the end unless it belongs to the caller."""
     return ParserProcess() if process is None else contextlib.nullcontext(process)
-
-
-async def _compare(
-    scopes: Sequence[Scope], manifest: Manifest, walk: Callable[..., int]
-) -> Changes:
-    """What differs in all scopes; new roots are noted, so that files can be stored below them."""
-    changes = Changes()
-    known = await manifest.roots()
-    for scope in scopes:
-        records = await manifest.files(str(scope.root), scope.below)
-        found = partial(walk, scope, records, changes=changes)
-        if await asyncio.to_thread(found) == 0 and records:
-            await asyncio.to_thread(refuse_unmounted, scope, known)
-        if not scope.touched:
-            now = await asyncio.to_thread(identify, scope.root)
-            if now not in known:
-                await manifest.keep_root(now)
-        for adopted in scope.adopted:
-            changes.vanished.extend(await manifest.files(adopted))
-    return changes
-
-
-def _walk(
-    scope: Scope,
-    records: list[FileRecord],
-    *,
-    recipe: str,
-    tenants: Tenants,
-    finder: Finder,
-    changes: Changes,
-) -> int:
-    found = _refusing(scope, finder(scope))
-    return compare(found, records, recipe=recipe, tenants=tenants, changes=changes)
-
-
-def _find(scope: Scope, **rules: Any) -> Iterator[SourceFile | SkippedFile]:
-    if scope.touched:
-        return look_at(scope.root, scope.below, **rules)
-    return discover(scope.root, below=scope.below, **rules)
-
-
-def _refusing(
-    scope: Scope, found: Iterator[SourceFile | SkippedFile]
-) -> Iterator[SourceFile | SkippedFile]:
-    """Passes files on; the covered folder itself being unreadable is no reason to empty it.
-
-    One in the middle of a watched root is: what cannot be read is not quoted.
-    """
-    unreadable = None if scope.touched and scope.below else scope.path
-    for file in found:
-        if isinstance(file, SkippedFile) and file.path == unreadable and file.path.is_dir():
-            raise PathError(f"{file.path} cannot be indexed: {file.reason}.")
-        yield file
 
 
 async def _apply(

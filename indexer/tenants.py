@@ -19,6 +19,10 @@ class Tenants:
         ]
         self._claims = sorted(claims, key=lambda claim: len(claim[0]), reverse=True)
 
+    def __bool__(self) -> bool:
+        """Whether there is another than the default one."""
+        return bool(self._claims)
+
     def of(self, location: str) -> str:
         """The tenant of the file or folder at an absolute path."""
         for folder, name in self._claims:

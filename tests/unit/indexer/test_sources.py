@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from errors import PathError
+from indexer.records import Settled, Stamp
 from indexer.sources import SkippedFile, SourceFile, discover
 
 
@@ -204,3 +205,30 @@ def test_tandemignore_adds_to_gitignore_and_wins_over_it(root: Path) -> None:
     write(root, ".gitignore", text="b.md\nc.md\n")
     write(root, ".tandemignore", text="a.md\n!c.md\n")
     assert found(root) == ["notes/c.md", "notes/d.md"]
+
+
+def stamp(root: Path, name: str) -> Stamp:
+    stat = (root / name).stat()
+    return (f"notes/{name}", stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def test_settled_files_are_passed_over_and_noted(root: Path) -> None:
+    write(root, "a.md", "deep/b.md", "new.md")
+    known = {stamp(root, "a.md"), stamp(root, "deep/b.md")}
+    settled = Settled(known, [])
+    files = discover(root, max_bytes=1000, settled=settled)
+    assert [file.source for file in files] == ["notes/new.md"]
+    assert sorted(settled.passed) == ["notes/a.md", "notes/deep/b.md"]
+    assert settled.is_all()
+
+
+def test_what_differs_from_its_stamp_or_is_ignored_by_now_is_not_settled(root: Path) -> None:
+    write(root, "longer.md", "ignored.md", ".hidden.md", "gone.md")
+    names = ("longer.md", "ignored.md", ".hidden.md", "gone.md")
+    settled = Settled({stamp(root, name) for name in names}, [])
+    write(root, "longer.md", text="more")
+    write(root, ".gitignore", text="ignored.md")
+    (root / "gone.md").unlink()
+    files = discover(root, max_bytes=1000, settled=settled)
+    assert [file.source for file in files] == ["notes/longer.md"]
+    assert not settled.passed

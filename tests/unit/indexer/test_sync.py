@@ -437,3 +437,32 @@ async def test_the_store_is_optimized_after_a_large_change_only(
     assert index.store.optimized == 1
     await index.sync(folder)
     assert index.store.optimized == 1
+
+
+def settle(folder: Path) -> None:
+    """As old as files mostly are: too old to have been written while they were looked at."""
+    for path in folder.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+async def test_an_unchanged_file_leaves_the_index_once_it_is_ignored(
+    index: Index, folder: Path
+) -> None:
+    settle(folder)
+    await index.sync(folder)
+    write(folder / ".gitignore", "b.txt\n")
+    report = await index.sync(folder)
+    assert (report.unchanged, report.deleted) == (2, 1)
+    assert "notes/b.txt" not in {point.metadata["source"] for point in index.store.points.values()}
+
+
+async def test_settled_files_are_unchanged_beside_new_changed_and_deleted_ones(
+    index: Index, folder: Path
+) -> None:
+    settle(folder)
+    await index.sync(folder)
+    write(folder / "a.md", "# Alpha\n\nNow the last letter.\n")
+    (folder / "b.txt").unlink()
+    write(folder / "d.txt", "The fourth letter.\n")
+    report = await index.sync(folder)
+    assert (report.added, report.changed, report.deleted, report.unchanged) == (1, 1, 1, 1)
