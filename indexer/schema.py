@@ -44,7 +44,11 @@ _LEAVING = """
 CREATE TABLE leaving (id TEXT PRIMARY KEY) WITHOUT ROWID
 """
 
-MIGRATIONS = (_FIRST, _LEAVING)
+_COUNTED = """
+CREATE INDEX files_by_state ON files(state)
+"""
+
+MIGRATIONS = (_FIRST, _LEAVING, _COUNTED)
 """One script a version. A change is a new script at the end, never an edit."""
 
 ROOTS = "SELECT path, device, inode FROM roots ORDER BY path"
