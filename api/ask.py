@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api.bodies import Body
 from api.errors import error_body
 from api.service import Service
 from backends.filters import SearchFilters
@@ -22,20 +23,16 @@ _QUEUE = 256
 """Events a slow reader may fall behind before the run waits for it."""
 
 
-class AskOptions(BaseModel):
+class AskOptions(Body):
     """Knobs of one question; what is left out comes from the settings."""
-
-    model_config = ConfigDict(extra="forbid")
 
     k: int | None = Field(None, ge=1, le=50)
     max_rewrites: int | None = Field(None, ge=0, le=5)
     deadline_s: float | None = Field(None, gt=0, le=600)
 
 
-class AskRequest(BaseModel):
+class AskRequest(Body):
     """A question to the index."""
-
-    model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=4 * MAX_QUESTION_CHARS)
     thread_id: str | None = Field(

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import NoReturn
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +13,16 @@ from api.errors import error_body
 
 MAX_BODY_BYTES = 4_000_000
 """Far above a question with its options or a batch of them; files are sent as multipart."""
+
+
+class Body(BaseModel):
+    """What a client sends. Keys that are not known are refused.
+
+    Its validators are built at once: left for the first request, as others are for the sake of a
+    fast start, FastAPI's own use of it would complain into the service's output.
+    """
+
+    model_config = ConfigDict(extra="forbid", defer_build=False)
 
 
 class JsonBodies:

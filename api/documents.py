@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api.bodies import Body
 from api.security import only_local_user
 from api.service import Service
 from errors import TandemError
@@ -20,20 +21,16 @@ from indexer.records import FileRecord
 from indexer.sync import Progress, SyncReport
 
 
-class SyncRequest(BaseModel):
+class SyncRequest(Body):
     """The paths to bring the index in line with; none means the configured roots."""
-
-    model_config = ConfigDict(extra="forbid")
 
     paths: list[Path] = Field([], max_length=100)
     wait: bool = False
     """Wait for a backend that does not answer, without end."""
 
 
-class WatchRequest(BaseModel):
+class WatchRequest(Body):
     """The paths to watch for as long as the request lasts; none means the configured roots."""
-
-    model_config = ConfigDict(extra="forbid")
 
     paths: list[Path] = Field([], max_length=100)
 

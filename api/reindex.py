@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
 from sse_starlette import EventSourceResponse
 
+from api.bodies import Body
 from api.documents import progress_events
 from api.security import only_local_user
 from api.service import Service
@@ -21,10 +21,8 @@ from settings import EmbeddingSettings
 Advance = Callable[[Progress], None]
 
 
-class ReindexRequest(BaseModel):
+class ReindexRequest(Body):
     """The embedding model to use from now on; none means the one that the service embeds with."""
-
-    model_config = ConfigDict(extra="forbid")
 
     embeddings: EmbeddingSettings | None = None
 
