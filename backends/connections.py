@@ -8,7 +8,8 @@ from backends.extractive.reader import ExtractiveReader
 from backends.installation import installation_secret
 from backends.language_model import LanguageModel, create_language_model
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from settings import EmbeddingSettings, Settings
 
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from backends.minilm.model import DIMENSION, MiniLM
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from benchmarks.edit_script import EDITS, edited
 from benchmarks.fewest_chunks import fewest_new_texts
 from indexer.chunking import chunk

@@ -10,7 +10,8 @@ import numpy as np
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from errors import ParsingError
 from indexer.chunking import chunk
 from indexer.formats.markdown import parse_markdown

@@ -17,7 +17,7 @@ from typing import Any
 
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.sparse import Bm25Sparse
-from backends.vector_store import open_vector_store
+from backends.vector_places import open_vector_store
 from benchmarks.corpora import MAX_BYTES, copy_files, distinct_chunks
 from benchmarks.measuring import ratios, report, span, spread, tell
 from indexer.manifest import Manifest

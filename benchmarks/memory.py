@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.sparse import Bm25Sparse
-from backends.vector_store import open_vector_store
+from backends.vector_places import open_vector_store
 from benchmarks.corpora import MAX_BYTES, make_prose
 from benchmarks.measuring import memory_mb, report, show, tell
 from benchmarks.peers import ROOT

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from benchmarks.corpora import MAX_BYTES, copy_files, make_small_files
 from benchmarks.measuring import ratios, report, show, span, spread, tell
 from benchmarks.peers import Peer

@@ -35,7 +35,8 @@ from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.minilm.model import MiniLM
 from backends.points import Point
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from benchmarks.corpora import distinct_chunks
 from benchmarks.measuring import memory_mb, percentiles, report, show, size_mb, tell
 from settings import Settings

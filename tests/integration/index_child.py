@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backends.embeddings import create_embeddings
 from backends.sparse import Bm25Sparse
-from backends.vector_store import open_vector_store
+from backends.vector_places import open_vector_store
 from indexer.manifest import Manifest
 from indexer.sync import sync
 from settings import Settings

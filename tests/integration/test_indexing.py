@@ -12,7 +12,8 @@ import pytest
 
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from indexer.manifest import Manifest
 from indexer.sync import SyncReport, sync
 from settings import Settings

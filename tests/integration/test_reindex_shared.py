@@ -34,7 +34,7 @@ class SharedClient(QdrantClient):
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[QdrantClient]:
     shared = SharedClient(":memory:", force_disable_check_same_thread=True)
-    monkeypatch.setattr("backends.vector_store._connect", lambda _: shared)
+    monkeypatch.setattr("backends.vector_places._connect", lambda _: shared)
     yield shared
     QdrantClient.close(shared)
 

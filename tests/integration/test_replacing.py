@@ -11,7 +11,8 @@ from langchain_core.documents import Document
 from qdrant_client import models
 
 from backends.sparse import Bm25Sparse
-from backends.vector_store import VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import VectorStore
 from indexer.chunking import chunk
 from indexer.formats.markdown import parse_markdown
 from indexer.manifest import Manifest

@@ -18,7 +18,8 @@ from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
 from backends.qdrant_edge.client import EdgeClient
 from backends.search import Mode
 from backends.sparse import Bm25Sparse
-from backends.vector_store import Point, VectorStore, open_vector_store
+from backends.vector_places import open_vector_store
+from backends.vector_store import Point, VectorStore
 from errors import (
     EmbeddingMismatch,
     FingerprintMismatch,
