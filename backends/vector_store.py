@@ -8,7 +8,6 @@ errors that say what to do.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,8 +37,6 @@ from backends.vector_collection import (
 )
 from backends.visibility import Visibility
 from errors import EmbeddingsUnavailable, FingerprintMismatch, ForeignCollection
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")

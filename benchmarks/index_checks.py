@@ -61,14 +61,13 @@ async def opened(
     """The store and the manifest of a data folder, as the service opens them."""
     settings = Settings(data_dir=data_dir, _env_file=None)
     store = await asyncio.to_thread(open_vector_store, settings, model)
-    manifest = Manifest(data_dir)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.aclose)
         await store.open()
+        manifest = Manifest(data_dir, store.collection_name)
+        stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, store.visibility)
         yield store, manifest
-    finally:
-        await manifest.aclose()
-        await store.aclose()
 
 
 async def index(root: Path, store: VectorStore, manifest: Manifest, model: EmbeddingModel) -> None:

@@ -52,12 +52,12 @@ def lose_store(data: Path, backup: Path) -> None:
 
 
 def lose_manifest(data: Path, backup: Path) -> None:
-    for path in data.glob("manifest*"):
-        path.unlink()
+    shutil.rmtree(data / "manifests")
 
 
 def spoil_manifest(data: Path, backup: Path) -> None:
-    (data / "manifests" / "documents-1.sqlite3").write_bytes(b"not a database" * 1000)
+    (path,) = (data / "manifests").glob("*.sqlite3")
+    path.write_bytes(b"not a database" * 1000)
 
 
 def restore_store(data: Path, backup: Path) -> None:
@@ -67,8 +67,7 @@ def restore_store(data: Path, backup: Path) -> None:
 
 def restore_manifest(data: Path, backup: Path) -> None:
     lose_manifest(data, backup)
-    for path in backup.glob("manifest*"):
-        shutil.copy(path, data)
+    shutil.copytree(backup / "manifests", data / "manifests")
 
 
 @pytest.mark.parametrize(

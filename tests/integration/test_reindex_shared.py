@@ -69,7 +69,7 @@ async def process(data: Path, chosen: EmbeddingSettings) -> AsyncIterator[Servic
 async def test_a_process_notices_that_another_has_flipped_the_alias(
     client: QdrantClient, corpus: Path, old: EmbeddingSettings, new: EmbeddingSettings
 ) -> None:
-    async with process(corpus.parent / "a", old) as one, process(corpus.parent / "b", new) as two:
+    async with process(corpus.parent / "a", old) as one, process(corpus.parent / "a", new) as two:
         await one.indexing.run([corpus])
         assert await Reindexing(two).reindex(None) is not None
         assert client.count("documents-2").count == client.count("documents-1").count > 0
@@ -96,7 +96,7 @@ async def test_a_process_notices_that_another_has_flipped_the_alias(
 async def test_a_sync_after_a_flip_goes_into_the_index_that_is_live(
     client: QdrantClient, corpus: Path, old: EmbeddingSettings, new: EmbeddingSettings
 ) -> None:
-    async with process(corpus.parent / "a", old) as one, process(corpus.parent / "b", new) as two:
+    async with process(corpus.parent / "a", old) as one, process(corpus.parent / "a", new) as two:
         await one.indexing.run([corpus])
         await Reindexing(two).reindex(None)
         await Reindexing(two).rollback(old)
