@@ -49,7 +49,7 @@ class StockOpenAIServer:
             # Without one the library takes OPENAI_API_KEY, and that key is not for here.
             api_key=SecretStr(key or "none"),
             http_async_client=openai.DefaultAsyncHttpxClient(timeout=timeout),
-            openai_proxy=None,
+            openai_proxy=None,  # OPENAI_PROXY excludes a client of our own; HTTPS_PROXY works
             timeout=timeout,
             max_retries=0,  # LanguageModel retries, and knows the other servers
             stream_chunk_timeout=settings.timeout_s,
@@ -94,7 +94,7 @@ class StockOpenAIServer:
     async def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
     ) -> list[dict[str, float] | None]:
-        """A request a prompt; its first token's probabilities, or else the text, tell the choice."""
+        """A request a prompt; the first token, or else the text, tells how probable each is."""
         await self.served()
         first, *rest = prompts
         # The first one finds out what the server takes.
