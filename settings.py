@@ -57,7 +57,7 @@ TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 class LanguageModelSettings(BaseModel):
     """The server machine. Without a base URL the extractive reader answers."""
 
-    provider: Literal["vllm", "ollama"] = "vllm"
+    provider: Literal["vllm", "openai", "ollama"] = "vllm"
     base_urls: Annotated[list[Address], NoDecode, CommaSeparated] = []
     model: str | None = None
     api_key: SecretStr | None = None

@@ -218,6 +218,10 @@ def _connect(settings: LanguageModelSettings) -> list[ChatServer]:
         from backends.chat.ollama import OllamaServer
 
         return [OllamaServer(settings, url) for url in settings.base_urls]
+    if settings.provider == "openai":
+        from backends.chat.stock_openai import StockOpenAIServer
+
+        return [StockOpenAIServer(settings, url) for url in settings.base_urls]
     from backends.chat.openai import OpenAIServer
 
     return [OpenAIServer(settings, url) for url in settings.base_urls]

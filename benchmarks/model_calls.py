@@ -3,8 +3,9 @@
     make bench-model-calls
 
 The server is another process with canned replies, so what is measured is the client alone: the
-reader that serves users, bare ``httpx`` with the same requests, and a ``ChatOpenAI`` call for each
-document, as the tutorials have it. Rounds are interleaved; figures are medians with quartiles.
+reader that serves users, by the providers ``vllm`` and ``openai``; bare ``httpx`` with the same
+requests; and a ``ChatOpenAI`` call for each document, as the tutorials have it. Rounds are
+interleaved; figures are medians with quartiles.
 """
 
 import argparse
@@ -118,6 +119,8 @@ def calls(url: str) -> dict[str, Call]:
     found = passages()
     settings = LanguageModelSettings(base_urls=[url], max_answer_tokens=TOKENS)
     reader = LanguageModelReader(LanguageModel(settings), secret=SECRET)
+    other = settings.model_copy(update={"provider": "openai"})
+    stock = LanguageModelReader(LanguageModel(other), secret=SECRET)
     bare = httpx.AsyncClient(base_url=url)
     chat = ChatOpenAI(model="m", base_url=url, api_key=SecretStr("none"), max_retries=0)
     shared = shared_beginning(QUESTION, found, SECRET)
@@ -126,8 +129,8 @@ def calls(url: str) -> dict[str, Call]:
     asked = [{"role": r, "content": c} for r, c in answer_prompt(shared)]
     constrained = {"structured_outputs": {"choice": list(CHOICES)}}
 
-    async def answer() -> None:
-        async for _ in reader.answer(QUESTION, found):
+    async def answer(by: LanguageModelReader) -> None:
+        async for _ in by.answer(QUESTION, found):
             pass
 
     async def bare_answer() -> None:
@@ -154,9 +157,11 @@ def calls(url: str) -> dict[str, Call]:
 
     return {
         "grade": lambda: reader.grade(QUESTION, found),
+        "grade_provider_openai": lambda: stock.grade(QUESTION, found),
         "grade_bare_httpx_one_request": bare_grade,
         "grade_chat_openai_each": chat_grade,
-        "answer": answer,
+        "answer": lambda: answer(reader),
+        "answer_provider_openai": lambda: answer(stock),
         "answer_bare_httpx": bare_answer,
         "answer_chat_openai": chat_answer,
     }

@@ -11,25 +11,15 @@ from typing import Any
 
 import httpx
 
-from backends.chat.server import (
-    ModelNotServed,
-    Refused,
-    ServerBusy,
-    ServerDown,
-    ServerFailing,
-    Unreachable,
-    WrongProtocol,
-    displayed,
-    shortened,
-)
-from errors import LanguageModelUnavailable, PromptTooLong
+from backends.chat.failures import Failures
+from backends.chat.server import ServerBusy, displayed
+from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
 
 _MAX_CONNECTIONS = 512
 # Below the five seconds after which vLLM closes an idle connection: nobody is to use one that is
 # just being closed.
 _KEEP_ALIVE_S = 4.0
-_LENGTH = ("context length", "context size", "context window", "too long", "max_model_len")
 _MAX_LINE = 4_000_000
 """Bytes of one event; a server that never ends a line must not fill the memory."""
 
@@ -41,8 +31,9 @@ class Connection:
         self.url = displayed(base_url)
         self._base = base_url.rstrip("/")
         self._root = self._base.removesuffix("/v1")
-        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._failures = Failures(self.url, key)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         context = httpx.create_ssl_context()
         connect = settings.connect_timeout_s
         self._http = httpx.AsyncClient(
@@ -85,7 +76,7 @@ class Connection:
                         return
                     event: dict[str, Any] = json.loads(data)
                     if "error" in event:
-                        raise self._broken(event["error"])
+                        raise self._failures.broken(event["error"])
                     yield event
 
     async def aclose(self) -> None:
@@ -107,68 +98,25 @@ class Connection:
 
     @contextmanager
     def _translated(self, limit: str = "TANDEM_LLM__TIMEOUT_S") -> Iterator[None]:
-        """The library's errors as ours. What the server says is passed on without the key."""
+        """The library's errors as ours."""
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-            raise Unreachable(
-                f"The language model at {self.url} cannot be reached: check that its server runs "
-                "and that TANDEM_LLM__BASE_URLS is right."
-            ) from exc
+            raise self._failures.unreachable() from exc
         except httpx.PoolTimeout as exc:
             raise ServerBusy(
                 f"Too many requests wait for the language model at {self.url}. Try again."
             ) from exc
         except httpx.TimeoutException as exc:
-            raise ServerDown(
-                f"The language model at {self.url} did not answer in time: it may be overloaded "
-                f"or asleep. Try again, or raise {limit}."
-            ) from exc
+            raise self._failures.late(limit) from exc
         except httpx.HTTPError as exc:
-            raise self._broken(exc) from exc
+            raise self._failures.broken(exc) from exc
         except (TypeError, KeyError, IndexError, AttributeError, ValueError) as exc:
             # What reading a reply of another protocol comes to.
-            raise WrongProtocol(
-                f"{self.url} does not answer like an OpenAI-compatible server "
-                f"({self._said(exc)}): check TANDEM_LLM__BASE_URLS; it usually ends in /v1."
-            ) from exc
-
-    def _broken(self, reason: object) -> ServerFailing:
-        """A connection that broke, as it does when a server restarts."""
-        return ServerFailing(
-            f"The language model at {self.url} stopped in the middle of its reply: "
-            f"{self._said(reason)}"
-        )
+            raise self._failures.foreign(exc) from exc
 
     def _refusal(self, response: httpx.Response) -> LanguageModelUnavailable:
-        """What a status code means here."""
-        said, status = self._said(_message(response)), response.status_code
-        if status in (401, 403):
-            return Refused(
-                f"{self.url} refuses the API key ({status}): set TANDEM_LLM__API_KEY.", status
-            )
-        if status == 404:
-            return ModelNotServed(
-                f"{self.url} does not serve what was asked for ({said}): check "
-                "TANDEM_LLM__MODEL and TANDEM_LLM__BASE_URLS, which usually end in /v1.",
-                status,
-            )
-        if status in (400, 413, 422) and _is_about_length(said):
-            return PromptTooLong(
-                f"The prompt is too long for the language model at {self.url}: {said}"
-            )
-        if status in (408, 429) or (status >= 500 and status != 501):
-            kind = ServerFailing if status >= 500 else ServerBusy
-            return kind(
-                f"The language model at {self.url} cannot take the request now ({status}: "
-                f"{said}). Try again; if it goes on, look at its server's log."
-            )
-        return Refused(
-            f"The language model at {self.url} refused the request ({status}): {said}", status
-        )
-
-    def _said(self, what: object) -> str:
-        return shortened(str(what).replace(self._key, "***") if self._key else what)
+        return self._failures.refusal(response.status_code, response.content)
 
 
 async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -185,21 +133,3 @@ async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip()
-
-
-def _message(response: httpx.Response) -> str:
-    """The server's own words in an error, wherever it puts them."""
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        return response.text
-    if isinstance(body, dict):
-        error = body.get("error", body.get("detail", body))
-        return str(error.get("message", error) if isinstance(error, dict) else error)
-    return str(body)
-
-
-def _is_about_length(said: str) -> bool:
-    """There is no code for it: vLLM and the others say it in words."""
-    words = said.casefold()
-    return any(term in words for term in _LENGTH)

@@ -1,18 +1,16 @@
 """An Ollama server. Only ``LanguageModel`` imports this, once a server is used."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
 import httpx
 import ollama
-from langchain_core.outputs import ChatGenerationChunk
 from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
-from backends.chat.answer_text import AnswerText
-from backends.chat.replies import chosen, visible_chunks, without_thinking
+from backends.chat.replies import chosen, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.server import (
     ModelNotServed,
@@ -27,6 +25,7 @@ from backends.chat.server import (
     displayed,
     shortened,
 )
+from backends.chat.visible_chat import VisibleChat
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
 
@@ -38,20 +37,8 @@ _CHOICE_TOKENS = 8
 _UNHEARD: Any = {"tags": [TAG_NOSTREAM]}
 
 
-class _VisibleChat(ChatOllama):
-    """Streams readable text only, and fails where the stream ends without a reason."""
-
-    async def _astream(
-        self,
-        *args: Any,
-        silent_on: str = "",
-        numbers: Mapping[int, int] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks: Any = super()._astream(*args, **kwargs)
-        async with aclosing(visible_chunks(chunks, AnswerText(silent_on, numbers))) as visible:
-            async for chunk in visible:
-                yield chunk
+class _Chat(VisibleChat, ChatOllama):
+    """Streams readable text only."""
 
 
 class OllamaServer:
@@ -67,9 +54,7 @@ class OllamaServer:
         if settings.api_key:
             key = settings.api_key.get_secret_value()
             connection["headers"] = {"Authorization": f"Bearer {key}"}
-        self._chat = _VisibleChat(
-            model=settings.model or "", base_url=address, client_kwargs=connection
-        )
+        self._chat = _Chat(model=settings.model or "", base_url=address, client_kwargs=connection)
         # ChatOllama opens this client and has no method to close it; one is enough.
         self._client: Any = self._chat._async_client
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
@@ -96,7 +81,7 @@ class OllamaServer:
             with self._translated():
                 shown = await self._client.show(name)
             window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
-            self._chat.model = name
+            self._chat.model, self._chat.opens_thinking = name, False
             self._served = ServedModel(name, min(window, CONTEXT_TOKENS), digest)
 
     async def served(self) -> ServedModel:

@@ -1,9 +1,9 @@
-"""A server that speaks OpenAI's chat protocol, vLLM first."""
+"""A server that speaks OpenAI's chat protocol, vLLM first, over a client of our own."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backends.chat.answer_text import THINK, AnswerText
@@ -19,18 +19,18 @@ from backends.chat.protocol import (
     read_choices,
     read_event,
     request,
+    served_model,
     told,
 )
 from backends.chat.replies import check_end, without_thinking
-from backends.chat.requests import MAX_CONCURRENT, all_of
+from backends.chat.requests import MAX_CONCURRENT, Form, all_of
 from backends.chat.run import ChatRun, chat_run
 from backends.chat.server import Prompt, Refused, ServedModel, ServerBusy, WrongProtocol
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
-# What a server answers that does not know a path, a field, or a value in one.
+# What a server answers that does not know a path.
 _UNKNOWN_PATH = (400, 404, 405, 422, 501)
-_UNKNOWN_FIELD = (400, 422, 501)
 # For what is of use and not needed, whatever comes but a dead server: a gateway may let only
 # some paths through, and say so with any status.
 _NO_SUCH_THING = (Refused, WrongProtocol, ServerBusy, PromptTooLong)
@@ -42,8 +42,8 @@ class _Abilities:
 
     batch: bool | None = None
     """Several conversations in one request."""
-    form: int = 0
-    """Which of ``forms`` it takes for a choice: 0 is the richest."""
+    form: Form = field(default_factory=Form)
+    """Which of ``forms`` it takes for a choice."""
     tokenizes: bool = True
     opens_thinking: bool | None = None
     """Whether its chat template begins every reply inside a thinking block."""
@@ -66,7 +66,8 @@ class OpenAIServer:
 
     async def check(self) -> None:
         """Ask for the models; another one, or another context, is learnt anew."""
-        served = self._select(await self._connection.probe("/models"))
+        listed = await self._connection.probe("/models")
+        served = served_model(listed, self._settings.model, self.url)
         if served != self._served:
             self._served, self._able = served, _Abilities()
 
@@ -195,21 +196,10 @@ class OpenAIServer:
     async def _in_form(
         self, body: dict[str, Any], extras: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """The reply to a request in the richest form that the server takes, which is remembered.
-
-        ``extras`` are added to the request, from vLLM's own fields down to nothing.
-        """
-        able = self._able
-        for form in range(able.form, len(extras)):
-            try:
-                reply = await self._connection.post(CHAT, {**body, **extras[form]})
-            except Refused as exc:
-                if exc.status not in _UNKNOWN_FIELD or form + 1 == len(extras):
-                    raise
-            else:
-                able.form = max(able.form, form)
-                return reply
-        raise AssertionError("there is always a form to try")
+        """The reply to a request; ``extras`` go from vLLM's own fields down to nothing."""
+        return await self._able.form.ask(
+            lambda extra: self._connection.post(CHAT, {**body, **extra}), extras
+        )
 
     async def _opens_thinking(self, model: ServedModel) -> bool:
         """Whether the chat template leaves a thinking block open; vLLM can show what it makes."""
@@ -232,24 +222,3 @@ class OpenAIServer:
         async with self._slots:
             body = {"model": model.id, "prompt": text, "add_special_tokens": False}
             return len((await self._connection.post_beside("/tokenize", body, "tokens"))["tokens"])
-
-    def _select(self, listed: Any) -> ServedModel:
-        try:
-            models = {str(model["id"]): model for model in listed["data"]}
-        except (TypeError, KeyError) as exc:
-            raise LanguageModelUnavailable(
-                f"{self.url} does not answer like an OpenAI-compatible server (it lists no "
-                "models): check TANDEM_LLM__BASE_URLS; it usually ends in /v1."
-            ) from exc
-        name = self._settings.model or next(iter(models), None)
-        if name is None:
-            raise LanguageModelUnavailable(
-                f"{self.url} lists no model: start it with one, or set TANDEM_LLM__MODEL."
-            )
-        model = models.get(name, {})
-        length, root = model.get("max_model_len"), model.get("root")
-        return ServedModel(
-            name,
-            length if isinstance(length, int) and length > 0 else None,
-            root if isinstance(root, str) else None,
-        )

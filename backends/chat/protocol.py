@@ -7,12 +7,40 @@ from backends.chat.answer_text import AnswerText
 from backends.chat.replies import check_progress, choice_probabilities, chosen
 from backends.chat.run import ChatRun
 from backends.chat.server import Prompt, ServedModel
+from errors import LanguageModelUnavailable
 
 CHAT, BATCH = "/chat/completions", "/chat/completions/batch"
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 # Without constraints a reply may decorate its one word, and then the word does not come first.
-_UNCONSTRAINED_TOKENS = 8
+CHOICE_TOKENS = 8
 _LOGPROBS = {"logprobs": True, "top_logprobs": 10}
+
+
+def served_model(listed: Any, wanted: str | None, url: str) -> ServedModel:
+    """The wanted model, or else the first that the server at ``url`` lists at ``/models``.
+
+    Raises:
+        LanguageModelUnavailable: no list, or nothing on it.
+    """
+    try:
+        models = {str(model["id"]): model for model in listed["data"]}
+    except (TypeError, KeyError) as exc:
+        raise LanguageModelUnavailable(
+            f"{url} does not answer like an OpenAI-compatible server (it lists no models): check "
+            "TANDEM_LLM__BASE_URLS; it usually ends in /v1."
+        ) from exc
+    name = wanted or next(iter(models), None)
+    if name is None:
+        raise LanguageModelUnavailable(
+            f"{url} lists no model: start it with one, or set TANDEM_LLM__MODEL."
+        )
+    model = models.get(name, {})
+    length, root = model.get("max_model_len"), model.get("root")
+    return ServedModel(
+        name,
+        length if isinstance(length, int) and length > 0 else None,
+        root if isinstance(root, str) else None,
+    )
 
 
 def request(model: ServedModel, max_tokens: int) -> dict[str, Any]:
@@ -29,7 +57,7 @@ def forms(choices: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {**_LOGPROBS, **constraint, **NO_THINKING},
         _LOGPROBS,
-        {"max_completion_tokens": _UNCONSTRAINED_TOKENS},
+        {"max_completion_tokens": CHOICE_TOKENS},
     ]
 
 

@@ -106,7 +106,7 @@ def check_end(text: AnswerText, finished: str, *, started: bool) -> None:
         raise LanguageModelUnavailable(
             "The language model used all its tokens for thinking: raise "
             "TANDEM_LLM__MAX_ANSWER_TOKENS."
-            if text.thinking or text.apart
+            if text.thinking or text.apart or finished == "length"
             else "The language model gave an empty answer. Ask again, or try another model."
         )
 

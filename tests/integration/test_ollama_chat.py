@@ -60,6 +60,13 @@ async def test_an_answer_streams_with_a_context_window_of_our_own() -> None:
     assert request["options"] == {"temperature": 0.0, "num_ctx": 8192, "num_predict": 100}
 
 
+async def test_thinking_that_a_template_opens_is_known_by_the_first_answer() -> None:
+    script = ollama(lines(said("Hm"), said(".</think>"), said("Blue"), END))
+    async with script as server, client(server) as model:
+        assert "".join([piece async for piece in model.stream(ASK)]) == "Hm.Blue"
+        assert "".join([piece async for piece in model.stream(ASK)]) == "Blue"
+
+
 async def test_a_choice_is_constrained_and_read_from_the_text() -> None:
     whole = Reply([json.dumps(said('"yes"', done=True, done_reason="stop")).encode()])
     async with ollama(whole) as server, client(server) as model:

@@ -260,3 +260,28 @@ async def test_more_passages_than_the_context_holds_are_answered_from_the_first(
     grades = await reader.grade("What is fact one?", many)
     assert [grade is not None and 0 <= grade <= 1 for grade in grades] == [True] * 12
     assert "".join([piece async for piece in reader.answer("What is fact one?", many)])
+
+
+async def test_the_stock_client_grades_like_ours_and_answers(
+    language_model: LanguageModel, vllm_url: str
+) -> None:
+    settings = LanguageModelSettings(
+        provider="openai", base_urls=[f"{vllm_url}/v1"], max_answer_tokens=64
+    )
+    stock = LanguageModel(settings)
+    ours = LanguageModelReader(language_model, secret=SECRET)
+    theirs = LanguageModelReader(stock, secret=SECRET)
+    found = passages(4)
+    expected, tokens = await ours.grade("Why?", found), await stock.prompt_tokens()
+    before = await counter(vllm_url, "generation_tokens_total")
+    grades = await theirs.grade("Why?", found)
+    assert await counter(vllm_url, "generation_tokens_total") - before == 4
+    assert [grade is not None for grade in grades] == [True] * 4
+    assert grades == pytest.approx(expected, abs=0.02)
+    assert await answer(theirs, found)
+    assert (theirs.name, tokens) == ("tiny", 4096 - 64)
+    stream = stock.stream(QUESTION)
+    assert await anext(stream)
+    await stream.aclose()
+    await eventually(lambda running: running == 0, vllm_url, "num_requests_running")
+    await stock.aclose()
