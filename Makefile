@@ -18,7 +18,7 @@ run: $(STAMP) ## Start the service and Phoenix; answers from docs/ at http://127
 	@exec $(BIN)/tandem serve --phoenix
 
 test: $(STAMP) ## Run every test that needs no language model server.
-	$(BIN)/pytest -m "not vllm" $(ARGS)
+	$(BIN)/pytest -m "not vllm" -n 4 --dist loadfile $(ARGS)
 
 test-vllm: $(STAMP) ## Run the tests against a real vLLM on the CPU, in an environment of its own.
 	sh tests/vllm/install.sh
