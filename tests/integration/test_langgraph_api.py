@@ -62,6 +62,7 @@ def test_the_form_asks_for_a_question_and_the_panel_shows_the_settings_as_defaul
     knobs = schemas["context_schema"]["properties"]
     assert {name: knob["default"] for name, knob in knobs.items()} == {
         "top_k": 3, "max_rewrites": 2, "deadline_s": None, "verification": "annotate",
+        "filters": None,
     }  # fmt: skip
     assert (knobs["top_k"]["minimum"], knobs["top_k"]["maximum"]) == (1, 50)
     assert all(knob["description"] for knob in knobs.values())
@@ -79,7 +80,9 @@ def test_a_run_gives_a_cited_answer(server: ApiServer) -> None:
 
 def test_a_run_streams_steps_tokens_updates_and_values(server: ApiServer) -> None:
     parts = server.stream(QUESTION, "updates", "messages-tuple", "custom", "values")
-    steps = [data["step"] for event, data in parts if event == "custom"]
+    written = [data for event, data in parts if event == "custom"]
+    steps = [data["step"] for data in written if "step" in data]
+    assert {data["verdict"]["supported"] for data in written if "verdict" in data} == {True}
     assert steps == ["retrieve", "grade_relevance", "generate"]
     updated = [name for event, data in parts if event == "updates" for name in data]
     assert updated == steps

@@ -47,11 +47,16 @@ def test_a_passage_carries_what_searches_filter_by() -> None:
     assert {key: drafted.metadata[key] for key in wanted} == wanted
 
 
-def test_another_tenant_is_another_payload_of_the_same_point() -> None:
+def test_another_tenants_passage_is_another_point_that_needs_no_embedding() -> None:
     [ours], [theirs] = draft(FILE, [chunk()]), draft(FILE, [chunk()], tenant="acme")
-    assert ours.point.id == theirs.point.id
+    assert ours.point.id != theirs.point.id
     assert ours.point.content_hash == theirs.point.content_hash
-    assert ours.point.payload_hash != theirs.point.payload_hash
+
+
+def test_another_time_is_no_other_point() -> None:
+    [before], [after] = draft(FILE, [chunk()]), draft(FILE._replace(mtime_ns=5 * 10**9), [chunk()])
+    assert before.point == after.point
+    assert after.metadata["modified_at"] == 5.0
 
 
 def test_keywords_are_the_files_name_a_title_that_is_no_heading_and_what_is_embedded() -> None:
