@@ -150,8 +150,13 @@ def make_points(corpus: Corpus, places: Sequence[int], sparse: Bm25Sparse) -> li
             id=str(uuid.UUID(int=place)),
             text=text,
             metadata={
+                "tenant": "default",
                 "source": f"articles/{place // 40}.txt",
                 "root": "/articles",
+                "path": f"{place // 40}.txt",
+                "folders": ["articles"],
+                "type": "text",
+                "modified_at": 1_700_000_000.0,
                 "content_hash": f"{place:032x}",
                 "position": place % 40,
             },

@@ -131,7 +131,9 @@ def copy(data: Path, to: Path) -> list[Path]:
     """The text files of a folder, their places kept."""
     copies = []
     for file in discover(data, max_bytes=50_000_000):
-        if isinstance(file, SourceFile) and file.path.suffix in SUFFIXES:
+        if not isinstance(file, SourceFile) or file.path.suffix not in SUFFIXES:
+            continue
+        if file.path.read_bytes().strip():  # of one without text, nothing can be searched
             place = to / file.path.relative_to(data)
             place.parent.mkdir(parents=True, exist_ok=True)
             copies.append(Path(shutil.copyfile(file.path, place)))

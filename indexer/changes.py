@@ -35,6 +35,10 @@ class Changes:
     """Unchanged, and still not readable."""
     skipped: list[FileProblem] = field(default_factory=list)
 
+    def are_any(self) -> bool:
+        """Whether a file has to be looked at, or left the folder."""
+        return bool(self.new or self.suspect or self.vanished)
+
 
 def compare(
     found: Iterable[SourceFile | SkippedFile],

@@ -131,8 +131,10 @@ async def sync(
         for adopted in chain.from_iterable(scope.adopted for scope in scopes):
             await manifest.remove_root(adopted)
         await note_coverage(manifest, scopes)
-        await store.note_chunker(recipe)
-        await _optimize(store, manifest, 0, after=OPTIMIZE_AFTER)
+        if changes.are_any():
+            await store.note_chunker(recipe)
+        if not touched:  # else an edit would wait for it
+            await _optimize(store, manifest, 0, after=OPTIMIZE_AFTER)
         whole = [str(scope.root) for scope in scopes if not scope.below]
         await manifest.note_checked(whole, begun)
         meter.update(last=True)

