@@ -11,6 +11,7 @@ maps): so free space is checked before anything is written.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -69,6 +70,7 @@ class Shard:
 
         Raises:
             SettingsError: the folder cannot be written.
+            StoreLocked: another process is making it.
             VectorStoreUnavailable: the disk is full.
         """
         building = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -83,6 +85,10 @@ class Shard:
                     engine.close()
                 _write(building, description, _files(building, "shard"))
                 building.rename(folder)
+            except OSError as exc:
+                if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):  # made by another just now
+                    raise locked(folder) from exc
+                raise
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         return cls.open(folder)

@@ -38,7 +38,7 @@ KEY = "sk-very-secret"
 @asynccontextmanager
 async def client(*servers: ScriptedServer | str, **changes: Any) -> AsyncIterator[LanguageModel]:
     urls = [s if isinstance(s, str) else f"{s.url}/v1" for s in servers]
-    values: dict[str, Any] = {"timeout_s": 0.4, "connect_timeout_s": 0.4, **changes}
+    values: dict[str, Any] = {"timeout_s": 1.5, "connect_timeout_s": 5.0, **changes}
     model = LanguageModel(LanguageModelSettings(base_urls=urls, **values))
     try:
         yield model
