@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.bodies import Body
 from api.errors import error_body
+from api.security import Caller, requires
 from api.service import Service
 from backends.filters import SearchFilters
 from errors import TandemError
@@ -49,9 +51,10 @@ class AskRequest(Body):
 def ask_router(service: Service) -> APIRouter:
     """The router of ``/ask``."""
     router = APIRouter(tags=["ask"])
+    asking = Depends(requires(service, "ask"))
 
     @router.post("/ask", response_model=None)
-    async def ask(request: AskRequest) -> Response:
+    async def ask(request: AskRequest, caller: Annotated[Caller, asking]) -> Response:
         """Answer a question from the indexed documents.
 
         Streams the events ``step``, ``token``, ``citation``, then exactly one ``done`` or
@@ -59,10 +62,11 @@ def ask_router(service: Service) -> APIRouter:
         """
         question = check_question(request.question)
         context = _context(service, request)
+        events = service.answer(question, context, request.thread_id, tenant=caller.tenant)
         if request.stream:
-            events = _sent(service, question, context, request.thread_id)
-            return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"}, ping=15)
-        async for event in service.answer(question, context, request.thread_id):
+            headers = {"X-Accel-Buffering": "no"}
+            return EventSourceResponse(_sent(events), headers=headers, ping=15)
+        async for event in events:
             if event["event"] == "done":
                 return JSONResponse(event["data"])
         raise RuntimeError("a run ended without done")
@@ -77,9 +81,7 @@ def _context(service: Service, request: AskRequest) -> RagContext:
     return service.context().model_copy(update={**chosen, "filters": request.filters})
 
 
-async def _sent(
-    service: Service, question: str, context: RagContext, thread: str | None
-) -> AsyncIterator[ServerSentEvent]:
+async def _sent(events: AsyncGenerator[Event]) -> AsyncIterator[ServerSentEvent]:
     """The events of a run as they are sent; an error on the way becomes the last event.
 
     The run is a task of its own, so that a client that goes away ends it at once, whatever it
@@ -89,8 +91,9 @@ async def _sent(
 
     async def run() -> None:
         try:
-            async for event in service.answer(question, context, thread):
-                await queue.put(event)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await queue.put(event)
         except TandemError as exc:
             await queue.put(exc)
         else:

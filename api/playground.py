@@ -14,7 +14,6 @@ from api.service import Service
 from backends.reader import Passage
 from errors import TandemError
 from graph.citation import Citation, place
-from graph.events import run_events
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
@@ -85,7 +84,7 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
     async def answer(inputs: AsyncIterator[Any]) -> AsyncIterator[AddableDict]:
         async for received in inputs:
             streamed = ""
-            async for event in run_events(service.graph, _question(received), service.context()):
+            async for event in service.answer(_question(received), service.context()):
                 if event["event"] == "token":
                     streamed += event["data"]["text"]
                     yield AddableDict(answer=event["data"]["text"])
@@ -109,9 +108,7 @@ def page_runnable(service: Service) -> Runnable[Any, Any]:
         async for received in inputs:
             streamed = ""
             try:
-                async for event in run_events(
-                    service.graph, _question(received), service.context()
-                ):
+                async for event in service.answer(_question(received), service.context()):
                     if event["event"] == "token":
                         streamed += event["data"]["text"]
                         yield event["data"]["text"]

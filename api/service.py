@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,11 @@ log = logging.getLogger("tandem")
 class Service:
     """A graph bound to open backends, and the state that outlives a request.
 
-    Backends, graph and manifest belong to one index; ``switch`` replaces them together.
+    Backends, graphs and manifest belong to one index; ``switch`` replaces them together.
     """
 
     settings: Settings
     backends: Backends
-    graph: RagGraph
     threads: Threads
     indexing: Indexing
     follower: Follower
@@ -50,24 +49,49 @@ class Service:
     """What is closed when the service ends."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service is about to end: streams without an end of their own end then."""
+    _graphs: dict[str, RagGraph] = field(default_factory=dict)
+    """A tenant's own each, bound to a store that finds that tenant's passages alone."""
 
     async def answer(
-        self, question: object, context: RagContext, thread: str | None = None
+        self,
+        question: object,
+        context: RagContext,
+        thread: str | None = None,
+        *,
+        tenant: str | None = None,
     ) -> AsyncGenerator[RunEvent]:
         """The events of a run; on a thread it is a turn of a conversation, after those before it.
+
+        ``tenant`` is the caller's, never one that a request names; None: the settings' own.
+        Threads of the same name are another conversation for each.
 
         Raises:
             TandemError: the question cannot be taken, or a backend it needs does not answer.
         """
+        tenant = tenant or self.settings.tenant
+        graph = self.graph_of(tenant)
         if thread is None:
-            events = run_events(self.graph, question, context)
+            events = run_events(graph, question, context)
         else:
-            remembering = self.graph.copy({"checkpointer": self.threads.checkpointer})
+            thread = f"{tenant}/{thread}"
+            remembering = graph.copy({"checkpointer": self.threads.checkpointer})
             events = run_events(remembering, question, context, thread=thread)
         turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
         async with turn, contextlib.aclosing(events):
             async for event in events:
                 yield event
+
+    @property
+    def graph(self) -> RagGraph:
+        """The graph of the settings' tenant."""
+        return self.graph_of(self.settings.tenant)
+
+    def graph_of(self, tenant: str) -> RagGraph:
+        """The graph that answers from this tenant's documents."""
+        if tenant not in self._graphs:
+            backends = replace(self.backends, store=self.backends.store.for_tenant(tenant))
+            self._graphs[tenant] = build_graph(backends, self.freshness)
+        return self._graphs[tenant]
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
@@ -94,7 +118,7 @@ class Service:
     def switch(self, backends: Backends, manifest: Manifest) -> None:
         """Answer from another index from now on; runs under way end on the one they began with."""
         self.backends = backends
-        self.graph = build_graph(backends, self.freshness)
+        self._graphs.clear()
         self.indexing.backends = backends
         self.indexing.manifest = self.follower.manifest = manifest
         self.opened.push_async_callback(manifest.aclose)
@@ -149,7 +173,6 @@ async def open_service(
         service = Service(
             settings=settings,
             backends=backends,
-            graph=build_graph(backends, partial(freshness, follower)),
             threads=threads,
             indexing=indexing,
             follower=follower,

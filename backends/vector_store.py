@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -180,6 +181,15 @@ class VectorStore(TenantSearches):
         other.take_over = self.take_over
         if collection_name is not None:
             other.alias, other._beside, other._resolved = self.alias, True, True
+        return other
+
+    def for_tenant(self, tenant: str) -> "VectorStore":
+        """The same open collection, in which this tenant's passages are found and no others.
+
+        Closing either closes both.
+        """
+        other = copy(self)
+        other.tenant = tenant
         return other
 
     async def go_live(self) -> None:
