@@ -11,7 +11,6 @@ seconds of a cold start, and ``--help`` at once.
 import argparse
 import asyncio
 import io
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -40,8 +39,6 @@ _COMMANDS = (
     ),
     ("status", status, "what is indexed, what failed, who answers"),
 )
-_PACKAGES = ("tandem", "api", "backends", "commands", "graph", "indexer", "nodes")
-"""Whose log messages are ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options = _parser().parse_args(arguments)
         settings = _settings(options)
-        _set_up_output(settings.log_level)
+        _set_up_output(settings)
         code = asyncio.run(options.command(options, settings))
         sys.stdout.flush()
     except TandemError as exc:
@@ -65,15 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _set_up_output(log_level: str) -> None:
-    """Our own messages from the level on, libraries' warnings; no letter that cannot be shown."""
-    level = log_level.upper()
-    logging.basicConfig(
-        level=level if level in ("DEBUG", "ERROR") else "WARNING",
-        format="%(levelname)s %(message)s",
-    )
-    for name in _PACKAGES:
-        logging.getLogger(name).setLevel(level)
+def _set_up_output(settings: "Settings") -> None:
+    """Messages as the settings have them, and no letter that cannot be shown."""
+    from api.logs import set_up_logging
+
+    set_up_logging(settings.log_level, settings.log_format)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -19,6 +19,8 @@ from api.bodies import JsonBodies
 from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
+from api.metrics import Metrics, metrics_router
+from api.observing import Observed
 from api.playground import add_playground
 from api.reindex import reindex_router
 from api.service import Service, keeping_up, open_service
@@ -46,8 +48,12 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BrokenOffStreams)
     app.add_middleware(JsonBodies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    metrics = Metrics()
+    service.measured = metrics.run
+    app.add_middleware(Observed, metrics=metrics)  # the last added is the outermost
     add_error_handlers(app)
     app.include_router(health_router(service))
+    app.include_router(metrics_router(service, metrics))
     app.include_router(ask_router(service))
     app.include_router(documents_router(service))
     app.include_router(reindex_router(service))
@@ -84,7 +90,7 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
             await phoenix.start()
         stack.enter_context(announced(settings.data_dir, url, service.token))
         await stack.enter_async_context(keeping_up(service))
-        print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
+        _greet(service, url)
         http = _http_server(app, settings)
         _on_signals(service.stopping.set, http.interrupt)
         await http.serve(sockets=[listener])
@@ -111,8 +117,8 @@ def _http_server(app: FastAPI, settings: Settings) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            log_level="warning",
-            access_log=settings.log_level == "debug",
+            log_config=None,  # its messages are written as ours are
+            access_log=False,  # ours says more, and no query strings
             timeout_graceful_shutdown=_SHUTDOWN_S,
             server_header=False,
         )
@@ -178,6 +184,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _printable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _greet(service: Service, url: str) -> None:
+    """Say where it is: to people, or to the program that gathers the log."""
+    if service.settings.log_format == "json":
+        log.info("Tandem is ready at %s.", url)
+    else:
+        print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
 
 
 def _greeting(service: Service, url: str) -> str:

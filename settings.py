@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     exclude: Annotated[list[str], NoDecode, CommaSeparated] = []
     max_file_bytes: int = Field(50_000_000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
     llm: LanguageModelSettings = LanguageModelSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()

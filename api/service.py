@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -49,10 +49,14 @@ class Service:
     """What is closed when the service ends."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service is about to end: streams without an end of their own end then."""
+    measured: Callable[[AsyncGenerator[RunEvent]], AsyncGenerator[RunEvent]] = field(
+        default=lambda events: events
+    )
+    """Hands on the events of every run, and measures them on the way."""
     _graphs: dict[str, RagGraph] = field(default_factory=dict)
     """A tenant's own each, bound to a store that finds that tenant's passages alone."""
 
-    async def answer(
+    def answer(
         self,
         question: object,
         context: RagContext,
@@ -68,6 +72,11 @@ class Service:
         Raises:
             TandemError: the question cannot be taken, or a backend it needs does not answer.
         """
+        return self.measured(self._answer(question, context, thread, tenant))
+
+    async def _answer(
+        self, question: object, context: RagContext, thread: str | None, tenant: str | None
+    ) -> AsyncGenerator[RunEvent]:
         tenant = tenant or self.settings.tenant
         graph = self.graph_of(tenant)
         if thread is None:

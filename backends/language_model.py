@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from typing import TypeVar
 
+from backends.calls import broke_off
+from backends.calls import call as watched
 from backends.chat.members import Member, spread
 from backends.chat.server import (
     ChatServer,
@@ -117,6 +119,7 @@ class LanguageModel:
                 try:
                     piece = await watch.wait(anext(pieces, None))
                 except LanguageModelUnavailable as exc:
+                    broke_off("language_model", exc)
                     _note(member, exc)
                     raise
 
@@ -131,7 +134,12 @@ class LanguageModel:
         return limit if served.max_tokens is None else min(limit, served.max_tokens // 2)
 
     async def _ask(self, call: Call[T], prompt: Prompt = ()) -> tuple[T, Member]:
-        """The first result and who gave it; those that were only busy are asked once more."""
+        """The first result and who gave it."""
+        with watched("language_model"):
+            return await self._ask_in_turn(call, prompt)
+
+    async def _ask_in_turn(self, call: Call[T], prompt: Prompt) -> tuple[T, Member]:
+        """As ``_ask``; those that were only busy are asked once more."""
         members = await self._in_order(prompt)
         begun = time.monotonic()
         failures: list[LanguageModelUnavailable] = []

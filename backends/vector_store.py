@@ -19,6 +19,7 @@ from langchain_qdrant import RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient, models
 
+from backends.calls import call
 from backends.collection_alias import flip_alias, live_collection, next_name, set_alias
 from backends.collection_writer import Writer, note_writer, read_writer
 from backends.embeddings import EmbeddingModel
@@ -274,7 +275,7 @@ class VectorStore(TenantSearches):
         """
         if mode != "sparse":
             await self.require_fit()
-        dense = None if mode == "sparse" else await self._model.aembed_query(query)
+        dense = None if mode == "sparse" else await self._embedded(query)
         sparse = None if mode == "dense" else self.sparse_embeddings.embed_query(query)
         mine = search_filter(self.tenant, filters, where)
         with self.visibility.searching(mine) as visible:
@@ -283,8 +284,15 @@ class VectorStore(TenantSearches):
             )
             if request is None:
                 return []
-            response = await self._run(self.client.query_points, self.collection_name, **request)
+            with call("vector_store"):
+                response = await self._run(
+                    self.client.query_points, self.collection_name, **request
+                )
         return [to_document(point) for point in response.points]
+
+    async def _embedded(self, query: str) -> list[float]:
+        with call("embeddings"):
+            return await self._model.aembed_query(query)
 
     async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """LangChain's way to search, for its retrievers; takes ``filter``."""

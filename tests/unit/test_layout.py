@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "api": BASE | {"backends", "nodes", "graph", "indexer", "api"},
     "server": BASE | {"backends", "api"},
     "commands": BASE | {"backends", "graph", "indexer", "api", "server", "commands"},
-    "cli": BASE | {"commands"},
+    "cli": BASE | {"commands", "api.logs"},
 }
 ENTRY_POINTS = {"cli", "server", "graph.studio"}
 OURS = {name.split(".")[0] for name in MAY_IMPORT} | {"tests", "benchmarks"}
