@@ -10,10 +10,13 @@ from langchain_core.runnables.utils import AddableDict
 from langserve import add_routes
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.leaving import LeavableRoute
+from api.run import Run
 from api.service import Service
 from backends.reader import Passage
 from errors import TandemError
 from graph.citation import Citation, place
+from graph.events import Event
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
@@ -56,7 +59,8 @@ def add_playground(app: FastAPI, service: Service) -> None:
     """
     # LangServe's own call, which nobody who reads the service's output could mend.
     warnings.filterwarnings("ignore", message="astream_log is deprecated")
-    router = APIRouter()  # to an application LangServe would add a banner
+    # A router of our own: to an application LangServe would add a banner.
+    router = APIRouter(route_class=LeavableRoute)
     add_routes(
         router,
         rag_runnable(service),
@@ -84,7 +88,7 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
     async def answer(inputs: AsyncIterator[Any]) -> AsyncIterator[AddableDict]:
         async for received in inputs:
             streamed = ""
-            async for event in service.answer(_question(received), service.context()):
+            async for event in _events(service, received):
                 if event["event"] == "token":
                     streamed += event["data"]["text"]
                     yield AddableDict(answer=event["data"]["text"])
@@ -108,7 +112,7 @@ def page_runnable(service: Service) -> Runnable[Any, Any]:
         async for received in inputs:
             streamed = ""
             try:
-                async for event in service.answer(_question(received), service.context()):
+                async for event in _events(service, received):
                     if event["event"] == "token":
                         streamed += event["data"]["text"]
                         yield event["data"]["text"]
@@ -128,5 +132,9 @@ def sources(output: RagOutput) -> str:
     return "".join(f"\n\n{part}" for part in [*quotes, *notes] if part)
 
 
-def _question(received: Any) -> object:
-    return received["question"] if isinstance(received, dict) else received.question
+async def _events(service: Service, received: Any) -> AsyncIterator[Event]:
+    question = received["question"] if isinstance(received, dict) else received.question
+    async with Run(service.answer(question, service.context())) as run:
+        async for batch in run.batches():
+            for event in batch:
+                yield event

@@ -32,7 +32,7 @@ def check_question(question: object) -> str:
     """
     if not isinstance(question, str):
         raise QuestionError(f"The question must be text, not {type(question).__name__}.")
-    text = question.encode("utf-8", "ignore").decode().replace("\0", "").strip()
+    text = readable(question)
     if not text:
         raise QuestionError("The question is empty. Ask in a sentence, such as: What is Tandem?")
     if len(text) > MAX_QUESTION_CHARS:
@@ -41,3 +41,8 @@ def check_question(question: object) -> str:
             "Put long text into a file, index it, and ask about it."
         )
     return text
+
+
+def readable(text: str) -> str:
+    """A text without what no model or store can take: NULs, lone surrogates, space around it."""
+    return text.encode("utf-8", "ignore").decode().replace("\0", "").strip()

@@ -87,6 +87,8 @@ class ScriptedServer:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     listener: asyncio.Server | None = None
+    abandoned: int = 0
+    """Replies that hung and whose client did not wait for the rest."""
 
     def close(self) -> None:
         """Take no connection any more, as a machine that has gone; those that are open stay."""
@@ -105,14 +107,16 @@ class ScriptedServer:
                 self.requests.append((path, await _body(reader)))
                 waiting = self.replies.get(path, _NOT_FOUND)
                 reply = waiting.popleft() if len(waiting) > 1 else waiting[0]
-                if not await self._send(reply, writer):
+                if not await self._send(reply, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left: that is what some of the tests are about
         finally:
             writer.close()
 
-    async def _send(self, reply: Reply, writer: asyncio.StreamWriter) -> bool:
+    async def _send(
+        self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Whether the connection is still of use."""
         writer.write(
             f"HTTP/1.1 {reply.status} Scripted\r\nContent-Type: {reply.kind}\r\n"
@@ -121,8 +125,7 @@ class ScriptedServer:
         for part in (*reply.body, *(reply.resumed.body if reply.resumed else ())):
             if part is HANG:
                 await writer.drain()
-                await self.released.wait()
-                if reply.resumed:
+                if await self._hang(reader) and reply.resumed:
                     continue
                 return False
             writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
@@ -131,6 +134,17 @@ class ScriptedServer:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return not reply.cut
+
+    async def _hang(self, reader: asyncio.StreamReader) -> bool:
+        """Say nothing until the server is released; or else until the client has left."""
+        released = asyncio.create_task(self.released.wait())
+        left = asyncio.create_task(reader.read(1))
+        await asyncio.wait({released, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not released.done():
+            self.abandoned += 1
+        released.cancel()
+        left.cancel()
+        return self.released.is_set()
 
 
 @asynccontextmanager
