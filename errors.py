@@ -5,7 +5,8 @@
     │   ├── SettingsError
     │   ├── QuestionError
     │   ├── PathError
-    │   └── Forbidden              the caller may not do this                  exit 2, HTTP 403
+    │   ├── Forbidden              the caller may not do this                  exit 2, HTTP 403
+    │   └── NotFound               there is nothing of that name               exit 2, HTTP 404
     ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
     │   ├── EmbeddingsUnavailable
     │   ├── VectorStoreUnavailable
@@ -69,6 +70,13 @@ class Forbidden(UsageError):
 
     code = "forbidden"
     http_status = 403
+
+
+class NotFound(UsageError):
+    """Nothing has the name or the id that was given, or the caller may not know of it."""
+
+    code = "not_found"
+    http_status = 404
 
 
 class UnavailableError(TandemError):

@@ -23,6 +23,7 @@ from api.metrics import Metrics, metrics_router
 from api.observing import Observed
 from api.playground import add_playground
 from api.reindex import reindex_router
+from api.search import search_router
 from api.service import Service, keeping_up, open_service
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
@@ -56,6 +57,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(metrics_router(service, metrics))
     app.include_router(ask_router(service))
     app.include_router(documents_router(service))
+    app.include_router(search_router(service))
     app.include_router(reindex_router(service))
     add_playground(app, service)
 
