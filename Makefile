@@ -8,8 +8,8 @@ DATA ?= data
 
 .PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
-	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-injection \
-	lock help
+	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-tokens \
+	bench-injection lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,6 +66,9 @@ bench-embedder: $(STAMP) ## Embedder against sentence-transformers: DATA=folder,
 
 bench-model-calls: $(STAMP) ## Our own processor time for grading and answering, beside ChatOpenAI and httpx.
 	@$(BIN)/python -m benchmarks.model_calls
+
+bench-tokens: $(STAMP) ## Our own processor time for each streamed token, beside ChatOpenAI in LangGraph.
+	@$(BIN)/python -m benchmarks.token_events
 
 bench-injection: $(STAMP) ## Injection attacks through retrieval to the prompt: DATA=folder with BIPIA's files.
 	@$(BIN)/python -m benchmarks.injection --data $(DATA)

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.errors import error_body
 from api.run import Run
 from errors import TandemError
-from graph.events import Event
+from graph.step import Event
 
 log = logging.getLogger("tandem")
 

@@ -21,8 +21,8 @@ from api.security import requires
 from api.service import Service
 from backends.calls import Backend
 from errors import TandemError
-from graph.events import Event
 from graph.freshness import Freshness
+from graph.step import Event
 
 _STATE_TIMEOUT_S = 3.0
 _CALL_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.leaving import LeavableRoute
 from api.run import Run
 from api.service import Service
+from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage
 from errors import TandemError
 from graph.citation import Citation, place
-from graph.events import Event
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
+from graph.step import Event
 from graph.verdict import Verdict
 
 
@@ -49,6 +50,10 @@ class Answer(BaseModel):
     notice: str
     queries: list[str]
     index: Freshness
+    model: AnsweringModel | None
+    usage: Usage
+    timings: dict[str, float]
+    trace_id: str | None
 
 
 def add_playground(app: FastAPI, service: Service) -> None:

@@ -7,8 +7,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Self, cast
 
-from graph.events import Event
 from graph.state import RagOutput
+from graph.step import Event
 
 _BEHIND = 256
 """Events that a slow reader may be behind before the run waits for it."""

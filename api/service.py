@@ -16,9 +16,9 @@ from backends.conversations.threads import Threads, open_threads
 from backends.embeddings import EmbeddingModel
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
-from graph.events import Event as RunEvent
 from graph.events import run_events
 from graph.freshness import Freshness
+from graph.step import Event as RunEvent
 from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest

@@ -1,23 +1,30 @@
 """The graph, bound to its backends. Reads like the picture in the README."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 
+from backends.accounting import NO_USAGE, accounting, added
 from backends.connections import Backends
 from backends.reader import Reader
 from graph.context import RagContext, context_schema
 from graph.freshness import Freshen, unknown_freshness
 from graph.routing import route_after_grading, route_after_rewriting, route_at_start
 from graph.state import RagInput, RagOutput, RagState
+from graph.step import Step
 from nodes.generation import generate
 from nodes.grading import grade_relevance
 from nodes.reading import LanguageModelReader
 from nodes.retrieval import PassageRetriever, retrieve
 from nodes.rewriting import rewrite_query
 
+Node = Callable[..., Awaitable[dict[str, Any]]]
+"""Takes the state, the runtime and its ``step``; returns the keys that it changes."""
 RagGraph = CompiledStateGraph[RagState, RagContext, RagInput, RagOutput]
 
 # retrieve, grade and rewrite for each of the at most six searches, and generate, with room to
@@ -47,18 +54,15 @@ def build_graph(
         output_schema=RagOutput,
         context_schema=context_schema(backends.settings),
     )
-    builder.add_node("retrieve", partial(retrieve, retriever=retriever, freshness=freshness))
-    builder.add_node(
-        "grade_relevance",
-        partial(
-            grade_relevance,
-            reader=reader,
-            fallback=fallback,
-            threshold=backends.settings.grading.threshold,
-        ),
-    )
-    builder.add_node("rewrite_query", partial(rewrite_query, reader=reader, fallback=fallback))
-    builder.add_node("generate", partial(generate, reader=reader, fallback=fallback))
+
+    def add(name: str, node: Node, **bound: object) -> None:
+        builder.add_node(name, _accounted(name, partial(node, **bound)))
+
+    threshold = backends.settings.grading.threshold
+    add("retrieve", retrieve, retriever=retriever, freshness=freshness)
+    add("grade_relevance", grade_relevance, threshold=threshold, reader=reader, fallback=fallback)
+    add("rewrite_query", rewrite_query, reader=reader, fallback=fallback)
+    add("generate", generate, reader=reader, fallback=fallback)
 
     builder.add_conditional_edges(START, route_at_start, ["retrieve", "rewrite_query"])
     builder.add_edge("retrieve", "grade_relevance")
@@ -72,6 +76,31 @@ def build_graph(
     return builder.compile(name="rag", checkpointer=checkpointer).with_config(
         {"recursion_limit": RECURSION_LIMIT}
     )
+
+
+def _accounted(name: str, node: Node) -> Node:
+    """The node with what every one of them tells: when it begins and ends, and what it costs."""
+
+    async def run(state: RagState, runtime: Runtime[RagContext]) -> dict[str, Any]:
+        step = Step(name, runtime.stream_writer)
+        step.start()
+        with accounting() as account:
+            update = await node(state, runtime, step=step)
+        if "begun" in update:  # the first node of a run, whatever an earlier one has left
+            begun, timings, usage, model = step.begun, dict[str, float](), NO_USAGE, None
+        else:
+            begun, timings = state["begun"], state["timings"]
+            usage, model = state["usage"], state["model"]
+        ms = timings.get(name, 0.0) + step.finish()
+        return {
+            "model": account.model or model,
+            **update,
+            "usage": added(usage, account.usage),
+            "timings": {**timings, name: round(ms, 3), "total": step.since(begun)},
+            "begun": begun,
+        }
+
+    return run
 
 
 def language_model_reader(backends: Backends) -> Reader | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
+from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage, Turn
 from graph.citation import Citation
 from graph.freshness import Freshness
@@ -38,6 +39,14 @@ class RagOutput(TypedDict):
     """The searches made, in order."""
     index: Freshness
     """How far the index was behind the disk when it was last searched."""
+    model: AnsweringModel | None
+    """The language model that answered; None for the extractive reader."""
+    usage: Usage
+    """What the language model's calls of this run cost, all together."""
+    timings: dict[str, float]
+    """Milliseconds in each node, all its turns together, and from begin to end in ``total``."""
+    trace_id: str | None
+    """The run's trace, 32 hexadecimal digits; None where tracing is off."""
 
 
 class RagState(RagOutput):
@@ -63,5 +72,7 @@ class RagState(RagOutput):
     """Why this run lacks something it should have, in the order it happened."""
     language_model_down: bool
     """The language model did not answer in this run: it is not asked again."""
+    begun: float
+    """On ``time.monotonic``, when the run began."""
     deadline: float | None
     """On ``time.monotonic``: no search is begun after it."""

@@ -14,5 +14,6 @@ def beginning(context: RagContext, asked: str) -> dict[str, Any]:
         "grades": {},
         "degraded": [],
         "language_model_down": False,
+        "begun": time.monotonic(),
         "deadline": None if context.deadline_s is None else time.monotonic() + context.deadline_s,
     }

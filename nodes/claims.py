@@ -9,6 +9,10 @@ _MARKER = re.compile(r"\s?\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _OPEN_MARKER = re.compile(r"\[(?:\d[\d,\s]*)?$")
 _BEGUN = re.compile(r"\W*\w+\W")
 """A first word that is complete: whether the sentence before it has ended may depend on it."""
+_BOUNDARY = re.compile(r"[.!?…؟।。！？\n]")
+"""Where a sentence may end: without one there is nothing to look for."""
+_LONGEST_MARKER = 64
+"""Characters; what is open for longer is no marker."""
 
 
 class Claim(NamedTuple):
@@ -51,12 +55,15 @@ class ClaimReader:
     def __init__(self) -> None:
         self._tail = ""
         self._start = 0  # of the tail, in the answer
+        self._due = False  # a sentence may have ended, and what follows has not told yet
 
     def feed(self, piece: str) -> list[Claim]:
         """The claims that this piece shows to be complete: another sentence has begun."""
         self._tail += piece
-        if piece.isalnum() or _OPEN_MARKER.search(self._tail):
+        self._due = self._due or _BOUNDARY.search(piece) is not None
+        if not self._due or piece.isalnum() or self._is_in_marker():
             return []
+        self._due = not self._is_decided()
         *complete, last = _sentences(self._tail) or [_NOTHING]
         if not complete or not _BEGUN.match(last.text):
             return []
@@ -71,6 +78,15 @@ class ClaimReader:
         self._start += len(self._tail)
         self._tail = ""
         return [claim for claim in rest if _says_something(claim.text)]
+
+    def _is_in_marker(self) -> bool:
+        begin = max(0, len(self._tail) - _LONGEST_MARKER)
+        return _OPEN_MARKER.search(self._tail, begin) is not None
+
+    def _is_decided(self) -> bool:
+        """Whether the word after the last possible end of a sentence is there."""
+        after = max(match.end() for match in _BOUNDARY.finditer(self._tail))
+        return _BEGUN.match(_MARKER.sub("", self._tail[after:]).rstrip()) is not None
 
     def _placed(self, claim: Claim) -> Claim:
         return claim._replace(start=claim.start + self._start, end=claim.end + self._start)

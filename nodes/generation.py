@@ -3,14 +3,15 @@
 import asyncio
 from typing import Any, NamedTuple
 
-from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
 from backends.reader import Reader, Turn
+from backends.tracing import current_trace_id
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.deadline import seconds_left
 from graph.state import RagState, Status
+from graph.step import Step
 from graph.verdict import Verdict
 from nodes.citations import cite
 from nodes.claims import Claim, without
@@ -37,7 +38,7 @@ class _Written(NamedTuple):
 
 
 async def generate(
-    state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader
+    state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader, step: Step
 ) -> dict[str, Any]:
     """Answer from the relevant documents, or say that they do not answer."""
     documents = state["documents"]
@@ -45,9 +46,9 @@ async def generate(
     if state.get("language_model_down", False):
         reader = fallback
     mode = "off" if seconds_left(state) == 0 else runtime.context.verification
-    async with verifying(state["asked"], documents, get_stream_writer()) as verification:
+    async with verifying(state["asked"], documents, step.verdict) as verification:
         watching = None if mode == "off" else verification
-        written = await _write(state, degraded, (reader, fallback), watching)
+        written = await _write(state, degraded, (reader, fallback), watching, step)
     struck = [claim for claim, verdict in written.checked if verdict["supported"] is False]
     kept = without(written.text, struck) if mode == "enforce" else written.text
     answer, citations = cite(kept, documents)
@@ -59,7 +60,7 @@ async def generate(
     if not (answer or degraded or state.get("candidates")):  # vectors always find something
         notices.append(NOTHING_INDEXED)
     status = _status(answer, bool(citations), bool(degraded))
-    get_stream_writer()({"step": "generate", "citations": len(citations), "status": status})
+    step.report(citations=len(citations), status=status)
     return {
         "answer": answer or NOT_FOUND,
         "citations": citations,
@@ -67,6 +68,8 @@ async def generate(
         "documents": documents,
         "status": status,
         "reader": written.reader.name,
+        **({"model": None} if written.reader is fallback else {}),
+        "trace_id": current_trace_id(),
         "notice": " ".join(notices),
         "conversation": continued(
             state.get("conversation", []), Turn(question=state["asked"], answer=answer)
@@ -79,6 +82,7 @@ async def _write(
     degraded: list[str],
     readers: tuple[Reader, Reader],
     verification: Verification | None,
+    step: Step,
 ) -> _Written:
     """The answer of the first reader, or of the second where the first does not begin one.
 
@@ -90,7 +94,7 @@ async def _write(
     left = seconds_left(state)
     try:
         async with asyncio.timeout(None if left is None else max(left, _LEAST_S)):
-            await _collect(reader, state, pieces, verification)
+            await _collect(reader, state, pieces, verification, step)
     except TimeoutError:
         failure = CUT
     except LanguageModelUnavailable as exc:
@@ -99,7 +103,7 @@ async def _write(
         degraded.append(failure)
         if not pieces:
             reader = fallback
-            await _collect(reader, state, pieces, verification)
+            await _collect(reader, state, pieces, verification, step)
     checked = []
     if verification is not None:
         left = seconds_left(state)
@@ -108,13 +112,18 @@ async def _write(
 
 
 async def _collect(
-    reader: Reader, state: RagState, pieces: list[str], verification: Verification | None
+    reader: Reader,
+    state: RagState,
+    pieces: list[str],
+    verification: Verification | None,
+    step: Step,
 ) -> None:
-    """The answer's pieces into ``pieces``, so that those before a failure are kept."""
+    """The answer's pieces to the reader and into ``pieces``: those before a failure are kept."""
     if not state["documents"]:
         return
     async for piece in reader.answer(state["asked"], state["documents"]):
         pieces.append(piece)
+        step.token(piece)
         if verification is not None:
             verification.feed(piece, reader)
 

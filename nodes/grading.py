@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
 from backends.reader import Passage, Reader
@@ -11,6 +10,7 @@ from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.deadline import seconds_to_search
 from graph.state import RagState
+from graph.step import Step
 
 NOT_GRADED = "The passages were not graded: the deadline was near."
 
@@ -22,6 +22,7 @@ async def grade_relevance(
     reader: Reader,
     fallback: Reader,
     threshold: float,
+    step: Step,
 ) -> dict[str, Any]:
     """Grade what was not graded yet, keep what is relevant or unknown, in order of relevance.
 
@@ -47,8 +48,16 @@ async def grade_relevance(
         grades.update(zip((passage["id"] for passage in new), found, strict=True))
     documents = relevant(state["candidates"], grades, threshold)
     unknown = sum(grades[passage["id"]] is None for passage in new)
-    counts = {"graded": len(new), "unknown": unknown, "relevant": len(documents)}
-    get_stream_writer()({"step": "grade_relevance", **counts})
+    kept = {passage["id"] for passage in documents}
+    step.report(
+        graded=len(new),
+        unknown=unknown,
+        relevant=len(documents),
+        grades=[
+            {"id": p["id"], "relevance": grades[p["id"]], "kept": p["id"] in kept}
+            for p in state["candidates"]
+        ],
+    )
     return {
         "documents": documents,
         "grades": grades,

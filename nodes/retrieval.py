@@ -9,7 +9,6 @@ from langchain_core.callbacks import (
 )
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 from pydantic import ConfigDict, SkipValidation
 
@@ -22,11 +21,15 @@ from graph.context import RagContext
 from graph.freshness import Freshen
 from graph.question import check_question
 from graph.state import RagState
+from graph.step import Step
 from nodes.beginning import beginning
 from nodes.passages import distinct
 
 _OVER_FETCH = 2
 """Passages fetched for each one wanted, so that enough remain without the repeated ones."""
+
+_EXCERPT = 200
+"""Characters of each passage in the step's event."""
 
 
 class Searchable(Protocol):
@@ -73,6 +76,7 @@ async def retrieve(
     *,
     retriever: PassageRetriever,
     freshness: Freshen,
+    step: Step,
 ) -> dict[str, Any]:
     """Search for the query. Without embeddings that fit, by keywords alone, and say so."""
     question = check_question(state.get("question"))
@@ -88,15 +92,23 @@ async def retrieve(
     except (EmbeddingsUnavailable, FingerprintMismatch) as exc:
         documents = await search(query, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
-    get_stream_writer()({"step": "retrieve", "query": query, "found": len(documents)})
+    candidates = [as_passage(document) for document in documents]
+    step.report(queries=[query], found=len(candidates), passages=list(map(_told, candidates)))
     return {
         **begun,
         "question": question,
-        "candidates": [as_passage(document) for document in documents],
+        "candidates": candidates,
         "queries": [*run["queries"], query],
         "degraded": degraded,
         "index": index,
     }
+
+
+def _told(passage: Passage) -> dict[str, Any]:
+    """A passage in the step's event: where it stands and how it begins."""
+    where = ("id", "source", "title", "heading", "page", "start_line", "end_line", "score")
+    begins = " ".join(passage["text"][: 2 * _EXCERPT].split())[:_EXCERPT].rstrip()
+    return {**{name: value for name, value in passage.items() if name in where}, "excerpt": begins}
 
 
 def as_passage(document: Document) -> Passage:

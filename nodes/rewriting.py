@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
 from backends.reader import Reader
@@ -10,18 +9,19 @@ from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.question import check_question
 from graph.state import RagState
+from graph.step import Step
 from nodes.beginning import beginning
 
 
 async def rewrite_query(
-    state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader
+    state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader, step: Step
 ) -> dict[str, Any]:
     """A query that was not tried yet, or none; at the start of a run, the question alone."""
     if state.get("in_vain"):
         found = await _another_query(state, reader, fallback)
     else:
         found = await _standing_alone(state, runtime.context, reader, fallback)
-    get_stream_writer()({"step": "rewrite_query", "query": found["query"]})
+    step.report(queries=[found["query"]] if found["query"] else [], missing="")
     return found
 
 

@@ -7,7 +7,6 @@ nothing back: its verdict arrives when it arrives.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 from backends.reader import Passage, Reader
 from errors import TandemError
@@ -26,7 +25,7 @@ class Verification:
     """The checks of one answer. Use ``verifying``, which ends them with the run."""
 
     def __init__(
-        self, question: str, passages: Sequence[Passage], tell: Callable[[Any], None]
+        self, question: str, passages: Sequence[Passage], tell: Callable[[Verdict], None]
     ) -> None:
         self._question = question
         self._passages = passages
@@ -65,7 +64,7 @@ class Verification:
         except TandemError:  # unknown is not unsupported
             support = None
         verdict = verdict_on(claim, support)
-        self._tell({"verdict": verdict})
+        self._tell(verdict)
         return verdict
 
 
@@ -81,7 +80,7 @@ def verdict_on(claim: Claim, support: float | None) -> Verdict:
 
 @contextlib.asynccontextmanager
 async def verifying(
-    question: str, passages: Sequence[Passage], tell: Callable[[Any], None]
+    question: str, passages: Sequence[Passage], tell: Callable[[Verdict], None]
 ) -> AsyncIterator[Verification]:
     """A verification whose checks end with the block."""
     verification = Verification(question, passages, tell)

@@ -10,6 +10,7 @@ import ollama
 from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
+from backends.accounting import NO_USAGE, added, put_down, usage_of
 from backends.chat.replies import chosen, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.server import (
@@ -122,11 +123,14 @@ class OllamaServer:
             silent_on=silent_on,
             numbers=numbers,
         )
+        usage = NO_USAGE
         with self._translated():
             async with aclosing(chunks):
                 async for chunk in chunks:
+                    usage = added(usage, usage_of(chunk.usage_metadata))
                     if chunk.text:
                         yield chunk.text
+        put_down(served, usage)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
         """Ollama does not tell."""
@@ -156,6 +160,7 @@ class OllamaServer:
                 options=_options(served, max_tokens),
                 **request,
             )
+        put_down(served, usage_of(reply.usage_metadata))
         return reply.text
 
     @contextmanager

@@ -12,7 +12,6 @@ from backends.chat.protocol import (
     BATCH,
     CHAT,
     NO_THINKING,
-    added,
     content_of,
     forms,
     messages,
@@ -190,7 +189,7 @@ class OpenAIServer:
         replies += await all_of(ask(prompt) for prompt in (rest if replies else prompts))
         if len(prompts) > 1:
             able.batch = False  # that these were answered shows what the refusal was about
-        run.usage(added([reply.get("usage") for reply in replies]))
+        run.usage(*(reply.get("usage") for reply in replies))
         return [read_choices(reply, 1, choices)[0] for reply in replies]
 
     async def _in_form(

@@ -87,12 +87,6 @@ def told(number: int, probabilities: Mapping[str, float] | None) -> str:
     return f"[{number}] {choice} ({', '.join(f'{c} {p:.3f}' for c, p in probabilities.items())})"
 
 
-def added(usages: Sequence[object]) -> dict[str, int]:
-    counted = [usage for usage in usages if isinstance(usage, dict)]
-    names = ("prompt_tokens", "completion_tokens")
-    return {name: sum(int(usage.get(name) or 0) for usage in counted) for name in names}
-
-
 def read_choices(
     reply: Mapping[str, Any], count: int, choices: Sequence[str]
 ) -> list[dict[str, float] | None]:

@@ -1,14 +1,17 @@
 """A call of the language model as LangChain's callbacks hear it.
 
 LangGraph's "messages" stream and the tracing both listen there. Nobody listening costs nothing;
-a chat model of LangChain would cost two milliseconds of processor time for every call.
+a chat model of LangChain would cost two milliseconds of processor time for every call. Single
+tokens are told only where somebody does something with them: it costs as much as the token.
 """
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import reduce
 from typing import Any
 
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.callbacks.manager import AsyncCallbackManagerForLLMRun
 from langchain_core.messages import (
     AIMessageChunk,
@@ -22,9 +25,18 @@ from langchain_core.runnables.config import (
     ensure_config,
     get_async_callback_manager_for_config,
 )
+from langchain_core.tracers import BaseTracer
 from langgraph.constants import TAG_NOSTREAM
 
+from backends.accounting import NO_USAGE, Usage, added, put_down, read_usage
 from backends.chat.server import Message, Prompt, ServedModel
+
+_DEAF = (
+    BaseCallbackHandler.on_llm_new_token,
+    AsyncCallbackHandler.on_llm_new_token,
+    BaseTracer.on_llm_new_token,
+)
+"""What does nothing with a token but keep it, which the whole reply makes up for at the end."""
 
 
 class ChatRun:
@@ -35,14 +47,15 @@ class ChatRun:
     ) -> None:
         self._model = model
         self._manager = manager
+        self._heard = manager is not None and any(map(_hears_tokens, manager.handlers))
         self._texts: list[str] = []
-        self._usage: UsageMetadata | None = None
+        self._usage: Usage | None = None
         self.finish_reason = ""
 
     async def token(self, text: str) -> None:
-        """The next piece of the reply."""
+        """The next piece of the reply. The first is told to all: when it came is of interest."""
         self._texts.append(text)
-        if self._manager is not None:
+        if self._manager is not None and (self._heard or len(self._texts) == 1):
             message = AIMessageChunk(content=text, id=self._id)
             await self._manager.on_llm_new_token(text, chunk=ChatGenerationChunk(message=message))
 
@@ -50,18 +63,22 @@ class ChatRun:
         """The whole reply at once."""
         self._texts.append(text)
 
-    def usage(self, usage: object) -> None:
-        """What the server says that the call cost, in OpenAI's fields."""
-        if self._manager is not None and isinstance(usage, Mapping):
-            self._usage = _usage(usage)
+    def usage(self, *usages: object) -> None:
+        """What the server says that its requests cost in all, in OpenAI's fields."""
+        said = [read_usage(usage) for usage in usages if isinstance(usage, Mapping)]
+        if said:
+            self._usage = reduce(added, said)
 
     async def end(self) -> None:
         """The call is over."""
+        put_down(self._model, self._usage or NO_USAGE)
         if self._manager is not None:
             await self._manager.on_llm_end(self._result())
 
     async def fail(self, error: BaseException) -> None:
         """The call came to nothing, or was left."""
+        if self._texts or self._usage:
+            put_down(self._model, self._usage or NO_USAGE)
         if self._manager is not None:
             await self._manager.on_llm_error(error, response=self._result())
 
@@ -74,7 +91,7 @@ class ChatRun:
         message = AIMessageChunk(
             content="".join(self._texts),
             id=self._id,
-            usage_metadata=self._usage,
+            usage_metadata=None if self._usage is None else _metadata(self._usage),
             response_metadata={**named, "finish_reason": self.finish_reason},
         )
         return LLMResult(generations=[[ChatGeneration(message=message)]], llm_output=named)
@@ -132,12 +149,18 @@ def _as_langchain(message: Message) -> BaseMessage:
     return SystemMessage(text) if role == "system" else HumanMessage(text)
 
 
-def _usage(usage: Mapping[str, Any]) -> UsageMetadata:
-    given, made = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    details = usage.get("prompt_tokens_details") or {}
+def _hears_tokens(handler: BaseCallbackHandler) -> bool:
+    """Whether a handler does something of its own with every token."""
+    if type(handler).on_llm_new_token not in _DEAF:
+        return True
+    own = getattr(type(handler), "_on_llm_new_token", BaseTracer._on_llm_new_token)
+    return own is not BaseTracer._on_llm_new_token
+
+
+def _metadata(usage: Usage) -> UsageMetadata:
     return UsageMetadata(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
-        input_token_details=InputTokenDetails(cache_read=int(details.get("cached_tokens") or 0)),
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+        total_tokens=usage["input_tokens"] + usage["output_tokens"],
+        input_token_details=InputTokenDetails(cache_read=usage["cached_tokens"]),
     )

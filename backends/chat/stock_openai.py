@@ -16,6 +16,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import SecretStr
 
+from backends.accounting import NO_USAGE, added, put_down, usage_of
 from backends.chat.failures import Failures
 from backends.chat.protocol import CHOICE_TOKENS, NO_THINKING, forms, read_choices, served_model
 from backends.chat.replies import without_thinking
@@ -166,7 +167,9 @@ class StockOpenAIServer:
                     list(prompt), _UNHEARD, stream=False, extra_body=dict(body)
                 )
 
-        return await self._form.ask(call, bodies)
+        reply = await self._form.ask(call, bodies)
+        put_down(await self.served(), usage_of(reply.usage_metadata))
+        return reply
 
     async def _pieces(
         self, prompt: Prompt, body: Mapping[str, Any], **reading: Any
@@ -177,11 +180,14 @@ class StockOpenAIServer:
             stream_usage="max_tokens" not in body,
             **reading,
         )
+        usage = NO_USAGE
         with self._translated():
             async with aclosing(chunks):
                 async for chunk in chunks:
+                    usage = added(usage, usage_of(chunk.usage_metadata))
                     if chunk.text:
                         yield chunk.text
+        put_down(await self.served(), usage)
 
     @contextmanager
     def _translated(self, limit: str = "TANDEM_LLM__TIMEOUT_S") -> Iterator[None]:

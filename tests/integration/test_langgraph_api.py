@@ -78,31 +78,39 @@ def test_a_run_gives_a_cited_answer(server: ApiServer) -> None:
     assert citation["quote"] in texts[citation["id"]]
 
 
+def finished(parts: list[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """What the nodes of a run told when they had ended."""
+    written = [data["data"] for event, data in parts if event == "custom"]
+    return [told for told in written if told.get("state") == "finished"]
+
+
 def test_a_run_streams_steps_tokens_updates_and_values(server: ApiServer) -> None:
     parts = server.stream(QUESTION, "updates", "messages-tuple", "custom", "values")
     written = [data for event, data in parts if event == "custom"]
-    steps = [data["step"] for data in written if "step" in data]
-    assert {data["verdict"]["supported"] for data in written if "verdict" in data} == {True}
+    steps = [told["step"] for told in finished(parts)]
+    verdicts = [told["data"] for told in written if told["event"] == "verdict"]
+    assert {verdict["supported"] for verdict in verdicts} == {True}
     assert steps == ["retrieve", "grade_relevance", "generate"]
     updated = [name for event, data in parts if event == "updates" for name in data]
     assert updated == steps
     messages = [data for event, data in parts if event == "messages"]
     assert {about["langgraph_node"] for _, about in messages} == {"generate"}
     values = [data for event, data in parts if event == "values"]
+    tokens = [told["data"]["text"] for told in written if told["event"] == "token"]
     assert "".join(piece["content"] for piece, _ in messages) == values[-1]["answer"]
+    assert "".join(tokens) == values[-1]["answer"]
 
 
 def test_what_the_panel_says_is_done_and_what_it_leaves_out_is_as_configured(
     server: ApiServer,
 ) -> None:
     parts = server.stream(UNANSWERED, "custom", "values", top_k=2, max_rewrites=0)
-    steps = [data for event, data in parts if event == "custom"]
+    steps = finished(parts)
     assert [step["step"] for step in steps] == ["retrieve", "grade_relevance", "generate"]
     assert steps[0]["found"] == 2
     assert parts[-1][1]["status"] == "not_found"
 
-    steps = [data for event, data in server.stream(QUESTION, "custom") if event == "custom"]
-    assert steps[0]["found"] == 3
+    assert finished(server.stream(QUESTION, "custom"))[0]["found"] == 3
 
 
 def test_each_question_on_a_thread_is_searched_for_itself(server: ApiServer) -> None:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 BASE = {"errors", "settings"}
 STATE = {
     "graph.state", "graph.context", "graph.question", "graph.citation", "graph.freshness",
-    "graph.verdict",
+    "graph.step", "graph.verdict",
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": set[str](),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "graph.citation": set[str](),
     "graph.freshness": set[str](),
     "graph.verdict": set[str](),
+    "graph.step": {"graph.verdict"},
     "graph.state": BASE | {"backends", "graph.citation", "graph.freshness", "graph.verdict"},
     "graph.context": BASE | {"backends.filters", "graph.verdict"},
     "graph.deadline": {"graph.context", "graph.state"},

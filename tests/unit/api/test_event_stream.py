@@ -12,7 +12,7 @@ import api.event_stream
 from api.event_stream import EventStream, TypedEvents
 from api.run import Run
 from errors import VectorStoreUnavailable
-from graph.events import Event
+from graph.step import Event
 
 DONE = Event(event="done", data={"answer": "AB"})
 

@@ -10,7 +10,7 @@ import pytest
 from api.logs import ServedRequest, serving
 from api.metrics import Metrics
 from errors import LanguageModelUnavailable
-from graph.events import Event
+from graph.step import Event
 
 STEPS: list[Any] = [
     {"step": "retrieve", "state": "started"},

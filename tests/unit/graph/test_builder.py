@@ -23,9 +23,10 @@ from errors import (
 from graph import builder
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
-from graph.events import Event, run_events
+from graph.events import run_events
 from graph.freshness import Freshness
 from graph.state import RagOutput
+from graph.step import Event
 from nodes.generation import CUT, EXTRACTIVE, NOT_FOUND, UNCITED
 from nodes.grading import NOT_GRADED
 from settings import Settings
@@ -44,12 +45,14 @@ class ScriptedStore:
     queries: list[tuple[str, str]] = field(default_factory=list)
     filters: list[SearchFilters | None] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)
+    pause_s: float = 0.0
 
     async def search(
         self, query: str, *, k: int, filters: SearchFilters | None = None, mode: str = "hybrid"
     ) -> list[Document]:
         self.queries.append((query, mode))
         self.filters.append(filters)
+        await asyncio.sleep(self.pause_s)
         if mode in self.errors:
             raise self.errors[mode]
         return [as_document(p) for p in self.by_query.get(query, self.found)[:k]]
@@ -284,8 +287,123 @@ async def test_the_extractive_answer_streams_as_tokens_and_adds_up(
     done = events[-1]["data"]
     assert tokens == done["answer"]
     assert done["notice"] == EXTRACTIVE
-    steps = [event["data"]["step"] for event in events if event["event"] == "step"]
-    assert steps == ["retrieve", "grade_relevance", "generate"]
+    steps = [tuple(event["data"].values())[:2] for event in events if event["event"] == "step"]
+    nodes = ["retrieve", "grade_relevance", "generate"]
+    assert steps == [(node, state) for node in nodes for state in ("started", "finished")]
+
+
+async def finished(graph: RagGraph) -> list[dict[str, Any]]:
+    """What each node of a run tells when it has ended."""
+    return [
+        event["data"]
+        async for event in run_events(graph, "How fast do bees fly?", RagContext())
+        if event["event"] == "step" and event["data"]["state"] == "finished"
+    ]
+
+
+async def test_each_step_tells_what_came_of_it_and_how_long_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([ANTS], by_query={"bee speed": [ANTS, BEES]})
+    reader = ScriptedReader({BEES["text"]: 0.9}, rewrites=["bee speed"], pieces=["25 km/h [1]"])
+    steps = await finished(rag(monkeypatch, store, reader))
+    assert [step["step"] for step in steps] == [
+        "retrieve", "grade_relevance", "rewrite_query", "retrieve", "grade_relevance", "generate",
+    ]  # fmt: skip
+    assert all(step["ms"] >= 0 for step in steps)
+    searched, graded, rewritten, again, regraded, generated = steps
+    assert (searched["queries"], searched["found"]) == (["How fast do bees fly?"], 1)
+    assert (again["queries"], again["found"]) == (["bee speed"], 2)
+    assert again["passages"][1] == {
+        "id": BEES["id"], "source": "docs/a.md", "title": "A", "heading": "", "page": None,
+        "start_line": 1, "end_line": 1, "score": 1.0, "excerpt": BEES["text"],
+    }  # fmt: skip
+    counts = ("graded", "unknown", "relevant")
+    assert [graded[name] for name in counts] == [1, 0, 0]
+    assert [regraded[name] for name in counts] == [1, 0, 1]
+    assert regraded["grades"] == [
+        {"id": ANTS["id"], "relevance": 0.0, "kept": False},
+        {"id": BEES["id"], "relevance": 0.9, "kept": True},
+    ]
+    assert rewritten["queries"] == ["bee speed"]
+    assert (generated["citations"], generated["status"]) == (1, "answered")
+
+
+async def test_a_long_passage_is_told_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = passage("Bees  fly.\n" * 10_000)
+    (searched, *_) = await finished(rag(monkeypatch, ScriptedStore([long]), ScriptedReader()))
+    (told,) = searched["passages"]
+    assert told["excerpt"] == ("Bees fly. " * 30)[:200].strip()
+
+
+async def test_a_rewriting_that_finds_nothing_new_tells_no_query(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = await finished(rag(monkeypatch, ScriptedStore([ANTS]), ScriptedReader()))
+    assert steps[2]["step"] == "rewrite_query"
+    assert steps[2]["queries"] == []
+
+
+async def test_times_add_up_over_the_turns_of_a_node_and_begin_anew_with_each_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = ScriptedReader(rewrites=["a"], pieces=["never said"])
+    store = ScriptedStore([ANTS], pause_s=0.3)
+    graph = rag(monkeypatch, store, reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+    async def timings() -> dict[str, float]:
+        output = await graph.ainvoke({"question": "How?"}, thread, context=RagContext())
+        return cast(RagOutput, output)["timings"]
+
+    first = await timings()
+    assert set(first) == {"retrieve", "grade_relevance", "rewrite_query", "generate", "total"}
+    total = first.pop("total")
+    assert 600 < first["retrieve"] <= sum(first.values()) <= total
+    store.pause_s = 0
+    assert (await timings())["total"] < 600
+
+
+async def test_without_a_language_model_nothing_is_used_and_no_model_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = await run(rag(monkeypatch, ScriptedStore([BEES])))
+    assert output["model"] is None
+    assert output["usage"] == {"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}
+    assert output["trace_id"] is None
+
+
+class GatedReader(ScriptedReader):
+    """Gives its pieces in batches, and waits before each batch but the first until it is let."""
+
+    def __init__(self, *batches: list[str], **script: Any) -> None:
+        super().__init__(**script)
+        self.batches = batches
+        self.gate = asyncio.Event()
+
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+        for number, batch in enumerate(self.batches):
+            if number:
+                await self.gate.wait()
+                self.gate.clear()
+            for piece in batch:
+                yield piece
+
+
+async def test_pieces_that_arrive_together_travel_together_and_a_lone_one_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = GatedReader(["At"], [" 25", " km/h", " [1]"], ["."], grades={BEES["text"]: 1.0})
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    told: list[str] = []
+    async with asyncio.timeout(10):
+        context = RagContext(verification="off")
+        async for event in run_events(graph, "How fast do bees fly?", context):
+            if event["event"] == "token":
+                told.append(event["data"]["text"])
+                reader.gate.set()  # the next batch comes only once this one has arrived
+    assert told == ["At", " 25 km/h [1]", "."]
 
 
 async def test_brackets_in_an_extract_are_not_taken_for_markers(

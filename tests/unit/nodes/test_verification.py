@@ -20,13 +20,13 @@ async def test_each_sentence_is_checked_against_what_it_cites_and_told_at_once()
         for piece in ("Bees are fast", ". [1] Ants fly [2].", " Really", "."):
             verification.feed(piece, reader)
         await asyncio.sleep(0)
-        assert [item["verdict"]["sentence"] for item in told] == ["Bees are fast.", "Ants fly."]
+        assert [verdict["sentence"] for verdict in told] == ["Bees are fast.", "Ants fly."]
         checked = await verification.finish(reader)
     assert reader.verified == [("Bees are fast.", [1]), ("Ants fly.", [2]), ("Really.", [1, 2])]
     assert [(v["support"], v["supported"], v["markers"]) for _, v in checked] == [
         (1.0, True, [1]), (0.1, False, [2]), (1.0, True, []),
     ]  # fmt: skip
-    assert [item["verdict"] for item in told] == [verdict for _, verdict in checked]
+    assert told == [verdict for _, verdict in checked]
 
 
 async def test_a_marker_that_points_at_nothing_is_not_looked_up() -> None:
