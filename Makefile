@@ -9,7 +9,7 @@ DATA ?= data
 .PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
 	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-tokens \
-	bench-injection lock help
+	bench-agentic bench-injection lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,6 +69,9 @@ bench-model-calls: $(STAMP) ## Our own processor time for grading and answering,
 
 bench-tokens: $(STAMP) ## Our own processor time for each streamed token, beside ChatOpenAI in LangGraph.
 	@$(BIN)/python -m benchmarks.token_events
+
+bench-agentic: $(STAMP) ## The agentic loop's cost beside its peers, at a simulated 8B and a real vLLM; PEERS=python.
+	@$(BIN)/python -m benchmarks.agentic $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 bench-injection: $(STAMP) ## Injection attacks through retrieval to the prompt: DATA=folder with BIPIA's files.
 	@$(BIN)/python -m benchmarks.injection --data $(DATA)
