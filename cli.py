@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands import ask, index, reindex, serve, status, watch
+from commands import ask, index, keys, reindex, serve, status, watch
 from commands.startup import lean_imports
 from errors import TandemError, UsageError
 
@@ -38,6 +38,7 @@ _COMMANDS = (
         "build the index anew with the configured embedding model, then switch",
     ),
     ("status", status, "what is indexed, what failed, who answers"),
+    ("keys", keys, "make, list and revoke API keys"),
 )
 
 

@@ -5,6 +5,7 @@
     │   ├── SettingsError
     │   ├── QuestionError
     │   ├── PathError
+    │   ├── Unauthenticated        an API key is missing or unknown            exit 2, HTTP 401
     │   ├── Forbidden              the caller may not do this                  exit 2, HTTP 403
     │   └── NotFound               there is nothing of that name               exit 2, HTTP 404
     ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
@@ -63,6 +64,13 @@ class PathError(UsageError):
     """A path given by the user does not exist or cannot be read."""
 
     code = "bad_path"
+
+
+class Unauthenticated(UsageError):
+    """An API key is needed, and none that is known was shown."""
+
+    code = "unauthenticated"
+    http_status = 401
 
 
 class Forbidden(UsageError):

@@ -19,6 +19,7 @@ from api.bodies import JsonBodies
 from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
+from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
 from api.observing import Observed
 from api.playground import add_playground
@@ -142,17 +143,20 @@ async def _warm(service: Service) -> None:
 
 
 def check_address(settings: Settings) -> None:
-    """Refuse to let strangers in while there is no authentication.
+    """Refuse to let strangers in.
 
     Raises:
-        SettingsError: the host is not the loopback and nobody said that this is meant.
+        SettingsError: the host is not the loopback, no API key is needed, and nobody said that
+            this is meant.
     """
-    if _is_loopback(settings.host) or settings.allow_unauthenticated:
+    if _is_loopback(settings.host) or settings.allow_unauthenticated or settings.require_keys:
+        return
+    if KeyRing(settings.data_dir).in_force:
         return
     raise SettingsError(
-        f"TANDEM_HOST={settings.host} would let everyone on the network read your documents: "
-        "there is no authentication yet. Keep 127.0.0.1 and put a proxy with authentication "
-        "before it, or set TANDEM_ALLOW_UNAUTHENTICATED=true if the network is yours alone."
+        f"TANDEM_HOST={settings.host} would let everyone on the network read your documents. Make "
+        "an API key with `tandem keys create NAME`, after which only those with a key are let in. "
+        "Or set TANDEM_ALLOW_UNAUTHENTICATED=true if the network is yours alone."
     )
 
 

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     allowed_hosts: Annotated[list[str], NoDecode, CommaSeparated] = []
     allow_unauthenticated: bool = False
+    require_keys: bool = False
     data_dir: Path = Path(".tandem")
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
     tenants: dict[TenantName, Annotated[list[Path], NoDecode, CommaSeparated]] = {}

@@ -14,7 +14,7 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.bodies import Body
-from api.security import only_local_user
+from api.security import only_local_user, requires
 from api.service import Service
 from errors import TandemError
 from indexer.records import FileRecord
@@ -44,7 +44,7 @@ def documents_router(service: Service) -> APIRouter:
         "service's token.",
     )
 
-    @router.get("")
+    @router.get("", dependencies=[Depends(requires(service, "read"))])
     async def documents() -> dict[str, Any]:
         """Counts, every document's state, how fresh the index is, and how syncing goes."""
         return await index_status(service)

@@ -28,7 +28,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def tandem_error(request: Request, exc: TandemError) -> JSONResponse:
         if exc.http_status >= 500:
             log.error("%s %s: %s", request.method, request.url.path, exc)
-        return JSONResponse(error_body(exc.code, str(exc)), exc.http_status)
+        headers = {"WWW-Authenticate": "Bearer"} if exc.http_status == 401 else None
+        return JSONResponse(error_body(exc.code, str(exc)), exc.http_status, headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, exc: HTTPException) -> JSONResponse:

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi.responses import JSONResponse
 
+from api.security import caller_of
 from api.service import Service
 from backends.connections import Backends
-from errors import TandemError
+from errors import Forbidden, TandemError, Unauthenticated
 
 _PROBE_TIMEOUT_S = 3.0
 
@@ -25,10 +27,18 @@ def health_router(service: Service) -> APIRouter:
         return {"status": "ok"}
 
     @router.get("/readyz")
-    async def readyz() -> JSONResponse:
-        """Ready when questions can be answered; 503 otherwise, with the reason per backend."""
+    async def readyz(authorization: Annotated[str, Header()] = "") -> JSONResponse:
+        """Ready when questions can be answered; 503 otherwise, with the reason per backend.
+
+        Whoever may not read is told no more than whether it is ready, which probes need to know.
+        """
         report = await readiness(service)
-        return JSONResponse(report, 200 if report["ready"] else 503)
+        status = 200 if report["ready"] else 503
+        try:
+            caller_of(service, authorization, "read")
+        except (Unauthenticated, Forbidden):
+            report = {"ready": report["ready"]}
+        return JSONResponse(report, status)
 
     return router
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langserve import add_routes
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.leaving import LeavableRoute
 from api.run import Run
+from api.security import requires
 from api.service import Service
 from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage
@@ -65,7 +66,8 @@ def add_playground(app: FastAPI, service: Service) -> None:
     # LangServe's own call, which nobody who reads the service's output could mend.
     warnings.filterwarnings("ignore", message="astream_log is deprecated")
     # A router of our own: to an application LangServe would add a banner.
-    router = APIRouter(route_class=LeavableRoute)
+    asking = [Depends(requires(service, "ask"))]
+    router = APIRouter(route_class=LeavableRoute, dependencies=asking)
     add_routes(
         router,
         rag_runnable(service),

@@ -3,17 +3,22 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import Header
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.keys import PREFIX, SCOPES, Scope
 from api.service import Service
-from errors import Forbidden
+from errors import Forbidden, Unauthenticated
 
-Scope = Literal["ask", "read", "write", "admin"]
-"""``ask``: questions. ``read``: what is indexed, and the passages themselves. ``write``: uploads,
-deletions and syncs within the roots. ``admin``: what acts on the whole service."""
-ALL_SCOPES: frozenset[Scope] = frozenset(["ask", "read", "write", "admin"])
+ALL_SCOPES: frozenset[Scope] = frozenset(SCOPES)
+_BEARER = HTTPBearer(
+    auto_error=False,  # whether a key is needed depends on the service
+    scheme_name="API key",
+    description="A key made by `tandem keys create`; needed once there is one.",
+)
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +32,75 @@ class Caller:
     scopes: frozenset[Scope] = ALL_SCOPES
 
 
-def requires(service: Service, scope: Scope) -> Callable[[], Awaitable[Caller]]:
+def requires(service: Service, scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency that tells who asks, and refuses whoever may not do what the scope stands for.
 
     Raises:
+        Unauthenticated: a key is needed and missing, or wrong.
         Forbidden: the caller lacks the scope.
     """
 
-    async def caller() -> Caller:
-        found = local_caller(service)
-        if scope not in found.scopes:
-            raise Forbidden(f"{found.name} may not {scope}.")
-        return found
+    async def caller(credentials: _Credentials) -> Caller:
+        return allowed(service, scope, credentials.credentials if credentials else None)
 
     return caller
 
 
+def allowed(service: Service, scope: Scope, token: str | None) -> Caller:
+    """The caller who showed this token, or none.
+
+    Raises: as ``requires``.
+    """
+    caller = _caller(service, token)
+    if scope not in caller.scopes:
+        raise Forbidden(
+            f"The key {caller.name!r} does not have the scope {scope!r}. Make one that has it with "
+            "`tandem keys create`."
+        )
+    return caller
+
+
+def caller_of(service: Service, authorization: str, scope: Scope) -> Caller:
+    """The caller with this ``Authorization`` header, for what is no route of FastAPI's.
+
+    Raises: as ``requires``.
+    """
+    scheme, _, token = authorization.partition(" ")
+    return allowed(service, scope, token.strip() if scheme.casefold() == "bearer" else None)
+
+
 def local_caller(service: Service) -> Caller:
-    """Whoever reaches a service that has no keys: on the loopback, this machine's users."""
+    """This machine's user, and whoever reaches a service that has no keys."""
     return Caller("local", service.settings.tenant)
 
 
-def only_local_user(service: Service, refusal: str) -> Callable[[str], Awaitable[None]]:
+def _caller(service: Service, token: str | None) -> Caller:
+    if token is not None:
+        if secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
+            return local_caller(service)
+        if (key := service.keys.find(token)) is not None:
+            return Caller(key.name, key.tenant, key.scopes)
+    if not service.keys_needed and not (token or "").startswith(PREFIX):
+        return local_caller(service)
+    raise Unauthenticated(
+        "This service needs an API key, as the header `Authorization: Bearer KEY`. "
+        "`tandem keys create NAME`, on the service's machine, makes one."
+        if token is None
+        else "This API key is unknown or was revoked. `tandem keys list`, on the service's "
+        "machine, shows those there are."
+    )
+
+
+def only_local_user(service: Service, refusal: str) -> Callable[..., Awaitable[None]]:
     """A dependency of routes that act on this machine: its user can read the data folder's token.
 
     Raises:
         Forbidden: the token is missing or wrong; ``refusal`` says what to do.
     """
 
-    async def local_user(authorization: Annotated[str, Header()] = "") -> None:
-        if not secrets.compare_digest(authorization.encode(), f"Bearer {service.token}".encode()):
+    async def local_user(credentials: _Credentials) -> None:
+        token = credentials.credentials if credentials else ""
+        if not secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
             raise Forbidden(refusal)
 
     return local_user

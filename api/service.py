@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.indexing import Indexing
+from api.keys import KeyRing
 from backends.connections import Backends, connect
 from backends.conversations.threads import Threads, open_threads
 from backends.embeddings import EmbeddingModel
@@ -18,6 +19,7 @@ from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import run_events
 from graph.freshness import Freshness
+from graph.question import owned
 from graph.step import Event as RunEvent
 from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
@@ -45,6 +47,8 @@ class Service:
     follower: Follower
     token: str
     """Known to this machine's user alone; it allows what reads the file system."""
+    keys: KeyRing
+    """Those that others may show."""
     opened: contextlib.AsyncExitStack
     """What is closed when the service ends."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,7 +86,7 @@ class Service:
         if thread is None:
             events = run_events(graph, question, context)
         else:
-            thread = f"{tenant}/{thread}"
+            thread = owned(thread, tenant)
             remembering = graph.copy({"checkpointer": self.threads.checkpointer})
             events = run_events(remembering, question, context, thread=thread)
         turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
@@ -101,6 +105,11 @@ class Service:
             backends = replace(self.backends, store=self.backends.store.for_tenant(tenant))
             self._graphs[tenant] = build_graph(backends, self.freshness)
         return self._graphs[tenant]
+
+    @property
+    def keys_needed(self) -> bool:
+        """Whether only those are let in who show an API key."""
+        return self.settings.require_keys or self.keys.in_force
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""
@@ -186,6 +195,7 @@ async def open_service(
             indexing=indexing,
             follower=follower,
             token=secrets.token_urlsafe(32),
+            keys=KeyRing(settings.data_dir),
             opened=stack,
         )
         service.indexing.follow = service.keep_current

@@ -30,7 +30,7 @@ def add_options(ask: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace, settings: "Settings") -> int:
-    from graph.question import check_question, check_thread
+    from graph.question import check_question, check_thread, owned
 
     question = check_question(options.question)
     filters = _filters(options)
@@ -44,7 +44,8 @@ async def run(options: argparse.Namespace, settings: "Settings") -> int:
     if server is not None:
         events = server.ask(question, filters=filters.given() if filters else None, thread=thread)
     else:
-        events = _ask_here(settings, question, filters, thread)
+        kept_as = owned(thread, settings.tenant) if thread else None
+        events = _ask_here(settings, question, filters, kept_as)
     output: dict[str, Any] = {}
     streamed = False
     async with contextlib.aclosing(events):

@@ -24,6 +24,11 @@ def check_thread(thread: str) -> str:
     return thread
 
 
+def owned(thread: str, tenant: str) -> str:
+    """The id under which a conversation is kept: the same name is another one for each tenant."""
+    return f"{tenant}/{thread}"
+
+
 def check_question(question: object) -> str:
     """The question without what no model or store can take: NULs and lone surrogates.
 
