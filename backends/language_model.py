@@ -19,6 +19,7 @@ from backends.chat.server import (
     ServerFailing,
 )
 from backends.chat.watching import watching
+from backends.reader import Piece
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
@@ -97,14 +98,14 @@ class LanguageModel:
 
     async def stream(
         self, prompt: Prompt, *, silent_on: str = "", numbers: Mapping[int, int] | None = None
-    ) -> AsyncGenerator[str]:
-        """The reply in pieces, without thinking; none if it begins with ``silent_on``.
+    ) -> AsyncGenerator[Piece]:
+        """The reply in pieces, thoughts marked; none but these if it begins with ``silent_on``.
 
         ``numbers`` gives what the numbers in markers such as ``[3]`` are to become. Inside a
-        LangGraph node the same pieces reach the graph's "messages" stream.
+        LangGraph node the same pieces, less the thoughts, reach the graph's "messages" stream.
         """
 
-        async def begin(server: ChatServer) -> tuple[str | None, AsyncGenerator[str]]:
+        async def begin(server: ChatServer) -> tuple[Piece | None, AsyncGenerator[Piece]]:
             tokens = self._answer_tokens(await server.served())
             pieces = server.stream(prompt, tokens, silent_on=silent_on, numbers=numbers)
             return await anext(pieces, None), pieces

@@ -5,6 +5,7 @@ The language model is one reader (``nodes.reading``), the extractive reader is t
 """
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from typing_extensions import TypedDict
@@ -41,6 +42,17 @@ class Turn(TypedDict):
     question: str
     """As it stands alone."""
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A piece of what a model thinks before it answers: shown apart, never part of the answer."""
+
+    text: str
+
+
+Piece = str | Thought
+"""What an answer comes in."""
 
 
 class Reader(Protocol):
@@ -88,8 +100,8 @@ class Reader(Protocol):
         """
         ...
 
-    def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
-        """The answer in pieces, with markers like ``[1]``; no piece at all means: not found.
+    def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
+        """The answer in pieces, with markers like ``[1]``; none but thoughts means: not found.
 
         Raises:
             UnavailableError: the model does not answer, or stopped in the middle.

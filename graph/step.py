@@ -28,6 +28,7 @@ class Step:
         self._write = write
         self._fields: dict[str, Any] = {}
         self._pieces: list[str] = []
+        self._kind: EventName = "token"
 
     def start(self) -> None:
         """Tell that the node begins."""
@@ -39,9 +40,11 @@ class Step:
 
     def token(self, text: str) -> None:
         """The next piece of the answer. Pieces that arrive together are told together."""
-        self._pieces.append(text)
-        if len(self._pieces) == 1:
-            asyncio.get_running_loop().call_soon(self._tell_pieces)
+        self._piece("token", text)
+
+    def thinking(self, text: str) -> None:
+        """The next piece of what the model thinks before it answers."""
+        self._piece("thinking", text)
 
     def verdict(self, verdict: Verdict) -> None:
         """A sentence of the answer has been checked."""
@@ -60,8 +63,16 @@ class Step:
         """Milliseconds since a time of ``time.monotonic``."""
         return round((time.monotonic() - begun) * 1000, 3)
 
+    def _piece(self, kind: EventName, text: str) -> None:
+        if kind != self._kind:
+            self._tell_pieces()
+            self._kind = kind
+        self._pieces.append(text)
+        if len(self._pieces) == 1:
+            asyncio.get_running_loop().call_soon(self._tell_pieces)
+
     def _tell_pieces(self) -> None:
         if self._pieces:
             text = "".join(self._pieces)
             self._pieces.clear()
-            self._write(Event(event="token", data={"text": text}))
+            self._write(Event(event=self._kind, data={"text": text}))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from langgraph.runtime import Runtime
 
-from backends.reader import Reader, Turn
+from backends.reader import Reader, Thought, Turn
 from backends.tracing import current_trace_id
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
@@ -122,6 +122,9 @@ async def _collect(
     if not state["documents"]:
         return
     async for piece in reader.answer(state["asked"], state["documents"]):
+        if isinstance(piece, Thought):
+            step.thinking(piece.text)
+            continue
         pieces.append(piece)
         step.token(piece)
         if verification is not None:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Literal, Protocol, TypeVar
 
 from backends.chat.server import Prompt
-from backends.reader import Passage, Turn
+from backends.reader import Passage, Piece, Turn
 from errors import PromptTooLong
 from nodes.layouts import Layout, Layouts
 from nodes.prompts import (
@@ -54,7 +54,7 @@ class Model(Protocol):
 
     def stream(
         self, prompt: Prompt, *, silent_on: str = "", numbers: Mapping[int, int] | None = None
-    ) -> AsyncGenerator[str]: ...
+    ) -> AsyncGenerator[Piece]: ...
 
 
 class LanguageModelReader:
@@ -115,19 +115,21 @@ class LanguageModelReader:
         known = {_normalised(old) for old in (question, *tried)}
         return query if _normalised(query) not in {*known, ""} else None
 
-    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[str]:
-        """The answer in pieces, with ``[n]`` for the n-th passage; no piece means: not found."""
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Piece]:
+        """The answer with ``[n]`` for the n-th passage; nothing but thoughts means: not found."""
         if not passages:
             return
 
-        async def begin(layout: Layout) -> tuple[str | None, AsyncGenerator[str]]:
+        async def begin(layout: Layout) -> tuple[Piece | None, AsyncGenerator[Piece]]:
             shared = shared_beginning(question, layout.shown, self._secret)
             pieces = self._model.stream(
                 answer_prompt(shared, layout.used), silent_on=NOT_FOUND, numbers=layout.numbers
             )
             return await anext(pieces, None), pieces
 
-        async def begin_anew(shown: Sequence[Passage]) -> tuple[str | None, AsyncGenerator[str]]:
+        async def begin_anew(
+            shown: Sequence[Passage],
+        ) -> tuple[Piece | None, AsyncGenerator[Piece]]:
             return await begin(Layout(shown))
 
         try:

@@ -8,7 +8,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
-from backends.reader import Passage, Turn
+from backends.reader import Passage, Piece, Thought, Turn
 from errors import TandemError
 
 DIMENSION = 256
@@ -72,6 +72,16 @@ def passage(text: str, **fields: object) -> Passage:
     return Passage(**{**values, **fields})  # type: ignore[typeddict-item]  # a test's own values
 
 
+async def spoken(pieces: AsyncIterator[Piece]) -> list[str]:
+    """What an answer says, piece by piece, without the thoughts."""
+    return [piece async for piece in pieces if isinstance(piece, str)]
+
+
+async def thought(pieces: AsyncIterator[Piece]) -> str:
+    """What a model thinks before an answer."""
+    return "".join([piece.text async for piece in pieces if isinstance(piece, Thought)])
+
+
 def as_document(found: Passage) -> Document:
     """A passage as the store returns it."""
     metadata = {
@@ -86,7 +96,7 @@ class ScriptedReader:
 
     grades: dict[str, float | None] = field(default_factory=dict)
     rewrites: list[str] = field(default_factory=list)
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     error: TandemError | None = None
     fail_after: int = 0
     """Pieces of the answer that arrive before the error."""
@@ -128,7 +138,7 @@ class ScriptedReader:
             raise self.error
         return self.supports.get(claim, 1.0)
 
-    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
         self.asked += 1
         for position, piece in enumerate(self.pieces):
             if self.error is not None and position == self.fail_after:

@@ -8,18 +8,22 @@ THINK, END_THINK = "<think>", "</think>"
 # What models put around a word they were asked to reply with alone.
 DECORATION = " \t\r\n*_`\"'[({>#"
 _TAG = re.compile(f"{THINK}|{END_THINK}")
+_REOPENED = re.compile(rf"\s*{THINK}")
 _CLOSING = re.compile(END_THINK)
 _MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _OPEN_MARKER = re.compile(r"\[[\d,\s]{0,40}$")
 MAX_BLANK = 1000
 """White space in a row, in characters; a model that gives more has lost its way."""
+MAX_THOUGHT = 32_000
+"""Characters of thinking that are shown; what a model thinks beyond them nobody reads."""
 
 
 class AnswerText:
     """Turns a reply into what the reader's caller is to see.
 
     Thinking blocks are left out wherever they stand; ``thinking`` says that the reply begins
-    inside one, because the chat template has opened it. A reply that begins with ``silent_on``
+    inside one, because the chat template has opened it. What stands in them is to be had from
+    ``take_thought``. A reply that begins with ``silent_on``
     has no visible text at all. ``numbers`` turns the numbers in markers such as ``[3]`` into the
     caller's; a number that it lacks becomes 0, which points at nothing.
 
@@ -46,6 +50,9 @@ class AnswerText:
         self._marker = ""
         self._opened_before = thinking
         self._blank = 0
+        self._thought = ""
+        self._thought_chars = 0
+        self._told = 0  # of what is held while nobody knows whether it is thinking
 
     @property
     def is_endless(self) -> bool:
@@ -57,21 +64,43 @@ class AnswerText:
         self.apart = True
         self.thinking = self._opened_before = False
 
+    def think(self, piece: str) -> None:
+        """What the model thinks, wherever the server puts it."""
+        text = piece if self._thought_chars else piece.lstrip()
+        shown = text[: MAX_THOUGHT - self._thought_chars]
+        self._thought_chars += len(shown)
+        self._thought += shown
+
+    def take_thought(self) -> str:
+        """What was thought since it was last asked for; empty where nothing was."""
+        thought, self._thought = self._thought, ""
+        return thought
+
     def feed(self, piece: str) -> str:
         """What becomes readable with this piece, often the piece itself."""
         self._blank = self._blank + len(piece) if not piece.strip() else 0
+        begin = max(0, len(self._held) - len(END_THINK))  # what is before was looked at already
         self._held += piece
         visible = ""
-        while found := (_CLOSING if self.thinking else _TAG).search(self._held):
-            visible += "" if self.thinking else self._held[: found.start()]
+        while found := (_CLOSING if self.thinking else _TAG).search(self._held, begin):
+            if self.thinking:
+                self._tell_held(found.start())
+            else:
+                visible += self._held[: found.start()]
             self.leaked |= not self.thinking and found.group() == END_THINK
             self.thinking = found.group() == THINK
             self._opened_before = False
             self._held = self._held[found.end() :]
-        if self._opened_before:
-            return ""  # it may turn out that there was no thinking at all
+            self._told = begin = 0
         free = len(self._held) - max(_overlap(self._held, tag) for tag in (THINK, END_THINK))
-        visible += "" if self.thinking else self._held[:free]
+        if self._opened_before:
+            self._tell_held(free)
+            return ""  # it may turn out that there was no thinking at all
+        if self.thinking:
+            self._tell_held(free)
+        else:
+            visible += self._held[:free]
+        self._told = 0
         self._held = self._held[free:]
         return self._renumbered(self._unless_silenced(visible, last=False))
 
@@ -82,6 +111,14 @@ class AnswerText:
         held = "" if self.thinking else self._held
         self._held = ""
         return self._renumbered(self._unless_silenced(held, last=True), last=True)
+
+    def _tell_held(self, end: int) -> None:
+        """What is held, up to here, as thinking; it stays held while it may be an answer."""
+        if self._opened_before and (again := _REOPENED.match(self._held)):
+            self._told = max(self._told, again.end())
+        if end > self._told:
+            self.think(self._held[self._told : end])
+            self._told = end
 
     def _unless_silenced(self, text: str, *, last: bool) -> str:
         if self.silenced:

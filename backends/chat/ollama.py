@@ -11,7 +11,7 @@ from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
 from backends.accounting import NO_USAGE, added, put_down, usage_of
-from backends.chat.replies import chosen, without_thinking
+from backends.chat.replies import chosen, thought_of, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.server import (
     ModelNotServed,
@@ -27,6 +27,7 @@ from backends.chat.server import (
     shortened,
 )
 from backends.chat.visible_chat import VisibleChat
+from backends.reader import Piece, Thought
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
 
@@ -60,6 +61,8 @@ class OllamaServer:
         self._client: Any = self._chat._async_client
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._served: ServedModel | None = None
+        self._thinks: bool | None = None
+        """Whether the model's thinking is asked for; others refuse the question."""
 
     @property
     def url(self) -> str:
@@ -83,6 +86,7 @@ class OllamaServer:
                 shown = await self._client.show(name)
             window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
             self._chat.model, self._chat.opens_thinking = name, False
+            self._thinks = True if "thinking" in (shown.capabilities or ()) else None
             self._served = ServedModel(name, min(window, CONTEXT_TOKENS), digest)
 
     async def served(self) -> ServedModel:
@@ -114,12 +118,13 @@ class OllamaServer:
         *,
         silent_on: str = "",
         numbers: Mapping[int, int] | None = None,
-    ) -> AsyncGenerator[str]:
-        """The reply's visible text, piece by piece; closing it ends the server's work."""
+    ) -> AsyncGenerator[Piece]:
+        """The reply piece by piece, thoughts marked; closing it ends the server's work."""
         served = await self.served()
         chunks: Any = self._chat.astream(
             list(prompt),
             options=_options(served, max_tokens),
+            reasoning=self._thinks,
             silent_on=silent_on,
             numbers=numbers,
         )
@@ -128,6 +133,8 @@ class OllamaServer:
             async with aclosing(chunks):
                 async for chunk in chunks:
                     usage = added(usage, usage_of(chunk.usage_metadata))
+                    if thought := thought_of(chunk):
+                        yield Thought(thought)
                     if chunk.text:
                         yield chunk.text
         put_down(served, usage)

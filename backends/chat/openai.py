@@ -25,6 +25,7 @@ from backends.chat.replies import check_end, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, Form, all_of
 from backends.chat.run import ChatRun, chat_run
 from backends.chat.server import Prompt, Refused, ServedModel, ServerBusy, WrongProtocol
+from backends.reader import Piece, Thought
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
@@ -117,8 +118,8 @@ class OpenAIServer:
         *,
         silent_on: str = "",
         numbers: Mapping[int, int] | None = None,
-    ) -> AsyncGenerator[str]:
-        """The reply's visible text, piece by piece; closing it ends the server's work."""
+    ) -> AsyncGenerator[Piece]:
+        """The reply piece by piece, thoughts marked; closing it ends the server's work."""
         model = await self.served()
         text = AnswerText(silent_on, numbers, thinking=await self._opens_thinking(model))
         body = {
@@ -134,7 +135,10 @@ class OpenAIServer:
             started = False
             async for event in events:
                 started = True
-                if visible := read_event(event, text, run):
+                visible = read_event(event, text, run)
+                if thought := text.take_thought():
+                    yield Thought(thought)
+                if visible:
                     await run.token(visible)
                     yield visible
             if text.leaked:

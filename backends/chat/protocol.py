@@ -68,8 +68,9 @@ def read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
     if not parts or not isinstance(parts[0], dict):
         return ""
     delta = parts[0].get("delta") or {}
-    if delta.get("reasoning") or delta.get("reasoning_content"):
+    if thought := delta.get("reasoning") or delta.get("reasoning_content"):
         text.thinks_apart()
+        text.think(str(thought))
     content = delta.get("content")
     visible = text.feed(content) if isinstance(content, str) else ""
     check_progress(text)

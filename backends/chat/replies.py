@@ -14,7 +14,11 @@ from backends.chat.answer_text import DECORATION, END_THINK, THINK, AnswerText
 from errors import LanguageModelUnavailable
 
 if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk
+
+_THOUGHT = "reasoning_content"
+"""Where LangChain's chat models put what a model thinks: in a message's additional fields."""
 
 
 def without_thinking(text: str) -> str:
@@ -62,7 +66,7 @@ def _begun(token: str, choices: Sequence[str]) -> str | None:
 async def visible_chunks(
     chunks: AsyncGenerator["ChatGenerationChunk"], text: AnswerText
 ) -> AsyncGenerator["ChatGenerationChunk"]:
-    """A LangChain chat model's chunks with readable text only.
+    """A LangChain chat model's chunks with readable text only, and thinking where LangChain has it.
 
     It stands inside the chat model, below LangChain's callbacks, so that whoever listens to the
     model's tokens hears what the reader's caller hears.
@@ -75,7 +79,11 @@ async def visible_chunks(
         async for chunk in chunks:
             started = True
             finished = _finish_reason(chunk.generation_info) or finished
-            yield _with_content(chunk, text.feed(str(chunk.message.content)))
+            if thought := thought_of(chunk.message):
+                text.thinks_apart()
+                text.think(thought)
+            visible = text.feed(str(chunk.message.content))
+            yield _with_content(chunk, visible, text.take_thought())
             check_progress(text)
             if finished and (rest := text.finish(cut=finished == "length")):
                 yield _with_content(chunk, rest, information=False)
@@ -117,14 +125,21 @@ def _finish_reason(information: dict[str, Any] | None) -> str:
     return str(info.get("finish_reason") or info.get("done_reason") or "")
 
 
+def thought_of(message: "BaseMessage") -> str:
+    """What a message of LangChain's holds of the model's thinking."""
+    return str(message.additional_kwargs.get(_THOUGHT) or "")
+
+
 def _with_content(
-    chunk: "ChatGenerationChunk", content: str, *, information: bool = True
+    chunk: "ChatGenerationChunk", content: str, thought: str = "", *, information: bool = True
 ) -> "ChatGenerationChunk":
     """The chunk with other text; without information it is an additional one."""
-    if information and content == chunk.message.content:
+    if information and (content, thought) == (chunk.message.content, thought_of(chunk.message)):
         return chunk
-    usage = {} if information else {"usage_metadata": None}
+    changes: dict[str, Any] = {} if information else {"usage_metadata": None}
+    others = {k: v for k, v in chunk.message.additional_kwargs.items() if k != _THOUGHT}
+    changes["additional_kwargs"] = {**others, _THOUGHT: thought} if thought else others
     return type(chunk)(
-        message=chunk.message.model_copy(update={"content": content, **usage}),
+        message=chunk.message.model_copy(update={"content": content, **changes}),
         generation_info=chunk.generation_info if information else None,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from backends.reader import Piece
 from errors import LanguageModelUnavailable
 
 Message = tuple[str, str]
@@ -99,7 +100,7 @@ class ChatServer(Protocol):
         *,
         silent_on: str = "",
         numbers: Mapping[int, int] | None = None,
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[Piece]:
         """The reply's visible text, piece by piece; see ``AnswerText``."""
         ...
 

@@ -19,10 +19,11 @@ from pydantic import SecretStr
 from backends.accounting import NO_USAGE, added, put_down, usage_of
 from backends.chat.failures import Failures
 from backends.chat.protocol import CHOICE_TOKENS, NO_THINKING, forms, read_choices, served_model
-from backends.chat.replies import without_thinking
+from backends.chat.replies import thought_of, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, Form, all_of
 from backends.chat.server import Prompt, Refused, ServedModel, displayed
 from backends.chat.visible_chat import VisibleChat
+from backends.reader import Piece, Thought
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
 
@@ -115,11 +116,11 @@ class StockOpenAIServer:
         *,
         silent_on: str = "",
         numbers: Mapping[int, int] | None = None,
-    ) -> AsyncGenerator[str]:
-        """The reply's visible text, piece by piece; closing it ends the server's work."""
+    ) -> AsyncGenerator[Piece]:
+        """The reply piece by piece, thoughts marked; closing it ends the server's work."""
         await self.served()
 
-        async def begin(body: Mapping[str, Any]) -> tuple[str | None, AsyncGenerator[str]]:
+        async def begin(body: Mapping[str, Any]) -> tuple[Piece | None, AsyncGenerator[Piece]]:
             pieces = self._pieces(prompt, body, silent_on=silent_on, numbers=numbers)
             return await anext(pieces, None), pieces
 
@@ -173,7 +174,7 @@ class StockOpenAIServer:
 
     async def _pieces(
         self, prompt: Prompt, body: Mapping[str, Any], **reading: Any
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[Piece]:
         chunks: Any = self._chat.astream(
             list(prompt),
             extra_body=dict(body),
@@ -185,6 +186,8 @@ class StockOpenAIServer:
             async with aclosing(chunks):
                 async for chunk in chunks:
                     usage = added(usage, usage_of(chunk.usage_metadata))
+                    if thought := thought_of(chunk):
+                        yield Thought(thought)
                     if chunk.text:
                         yield chunk.text
         put_down(await self.served(), usage)

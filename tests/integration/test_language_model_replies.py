@@ -13,8 +13,10 @@ from typing_extensions import TypedDict
 
 from backends.chat.server import ServerBusy
 from backends.language_model import LanguageModel
+from backends.reader import Thought
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
+from tests.fakes import spoken, thought
 from tests.language_model_server import (
     DONE,
     HANG,
@@ -54,7 +56,12 @@ async def chosen(*replies: Reply) -> dict[str, float] | None:
 
 async def streamed(*replies: Reply, silent_on: str = "") -> list[str]:
     async with scripted(*replies) as server, client(server) as model:
-        return [piece async for piece in model.stream(ASK, silent_on=silent_on)]
+        return await spoken(model.stream(ASK, silent_on=silent_on))
+
+
+async def thoughts(*replies: Reply) -> str:
+    async with scripted(*replies) as server, client(server) as model:
+        return await thought(model.stream(ASK))
 
 
 async def test_a_choice_is_asked_for_as_one_constrained_token_without_thinking() -> None:
@@ -259,6 +266,7 @@ async def test_a_doubled_end_of_stream_changes_nothing() -> None:
 async def test_thinking_is_left_out_of_a_streamed_answer() -> None:
     reply = stream("<thi", "nk>secret</th", "ink>\n\n", "Blue", " sky")
     assert await streamed(reply) == ["Blue", " sky"]
+    assert await thoughts(reply) == "secret"
 
 
 async def test_endless_white_space_ends_an_answer_that_had_begun() -> None:
@@ -273,6 +281,16 @@ async def test_endless_white_space_ends_an_answer_that_had_begun() -> None:
 async def test_thinking_that_a_server_sends_apart_is_no_part_of_the_answer(field: str) -> None:
     reply = deltas({field: "Hm."}, {field: " So.", "content": None}, {"content": "Blue"})
     assert await streamed(reply) == ["Blue"]
+    assert await thoughts(reply) == "Hm. So."
+
+
+async def test_a_thought_is_there_before_the_answer_is() -> None:
+    (thinking, *_) = deltas({"reasoning_content": "Hm."}).body
+    reply = Reply([thinking, HANG], kind="text/event-stream")
+    async with scripted(reply) as server, client(server) as model:
+        answer = model.stream(ASK)
+        assert await anext(answer) == Thought("Hm.")
+        await answer.aclose()
 
 
 def templated(*strings: str, chat: Reply) -> Any:
@@ -285,7 +303,8 @@ async def test_thinking_that_a_chat_template_opens_is_left_out_of_the_answer() -
     script = templated("<|user|>", "?", "<think>", "\n", chat=stream("Hm", ".</think>", "Blue"))
     async with script as server, client(server) as model:
         for _ in range(2):
-            assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+            assert await spoken(model.stream(ASK)) == ["Blue"]
+        assert await thought(model.stream(ASK)) == "Hm."
     assert len(server.asked("/tokenize")) == 1
 
 
@@ -294,7 +313,7 @@ async def test_a_gateway_that_hides_the_template_changes_nothing(status: int) ->
     script = scripted(stream("Blue"), tokenize=[error(status, "Bad Gateway")])
     async with script as server, client(server) as model:
         for _ in range(2):
-            assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+            assert await spoken(model.stream(ASK)) == ["Blue"]
         assert await model.count_tokens(["a"]) is None
     assert len(server.asked("/tokenize")) == 2
 
@@ -302,18 +321,18 @@ async def test_a_gateway_that_hides_the_template_changes_nothing(status: int) ->
 async def test_an_answer_is_not_held_back_where_a_template_opens_nothing() -> None:
     script = templated("<|user|>", "?", "<|assistant|>", chat=stream("Blue", " sky"))
     async with script as server, client(server) as model:
-        assert [piece async for piece in model.stream(ASK)] == ["Blue", " sky"]
+        assert await spoken(model.stream(ASK)) == ["Blue", " sky"]
 
 
 async def test_a_server_that_shows_no_template_is_known_by_its_first_answer() -> None:
     async with scripted(stream("Hm", ".</think>", "Blue")) as server, client(server) as model:
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Hm.Blue"
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Hm.Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Blue"
 
 
 async def test_invented_citations_point_at_nothing_and_the_others_where_the_caller_says() -> None:
     async with scripted(stream("Blue [", "4", "], [9].")) as server, client(server) as model:
-        pieces = [piece async for piece in model.stream(ASK, numbers={4: 1})]
+        pieces = await spoken(model.stream(ASK, numbers={4: 1}))
     assert "".join(pieces) == "Blue [1], [0]."
 
 
@@ -366,14 +385,14 @@ async def test_the_next_server_answers_where_the_first_cannot(call: str) -> None
         if call == "choose":
             assert await model.choose([ASK], CHOICES) == [{"yes": 1.0, "no": 0.0}]
         else:
-            assert [piece async for piece in model.stream(ASK)] == ["yes"]
+            assert await spoken(model.stream(ASK)) == ["yes"]
         assert model.name == "other"
 
 
 async def test_a_context_shorter_than_two_answers_is_shared_between_prompt_and_answer() -> None:
     async with scripted(stream("yes"), max_model_len=1000) as server, client(server) as model:
         assert await model.prompt_tokens() == 500
-        assert [piece async for piece in model.stream(ASK)] == ["yes"]
+        assert await spoken(model.stream(ASK)) == ["yes"]
     assert server.asked(CHAT)[0]["max_completion_tokens"] == 500
 
 
@@ -409,7 +428,7 @@ async def test_a_graphs_messages_are_what_the_reader_gives(
     async with scripted(stream(*pieces)) as server, client(server) as model:
 
         async def node(_: State) -> State:
-            given = [piece async for piece in model.stream(ASK, silent_on="NOT_FOUND")]
+            given = await spoken(model.stream(ASK, silent_on="NOT_FOUND"))
             assert given == expected
             return {"text": "".join(given)}
 

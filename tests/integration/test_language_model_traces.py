@@ -15,7 +15,7 @@ from backends.tracing import start_tracing
 from errors import LanguageModelUnavailable
 from nodes.reading import LanguageModelReader
 from settings import LanguageModelSettings, PhoenixSettings
-from tests.fakes import passage
+from tests.fakes import passage, spoken
 from tests.language_model_server import DONE, Reply, batch, error, scripted, stream
 
 FOUND = [passage("Bees fly."), passage("Ants carry.")]
@@ -96,7 +96,7 @@ async def test_an_answer_is_an_llm_span_with_its_text_and_its_tokens() -> None:
     ):
 
         async def ask(_: None) -> str:
-            return "".join([piece async for piece in reader.answer("Why?", FOUND)])
+            return "".join(await spoken(reader.answer("Why?", FOUND)))
 
         assert await RunnableLambda(ask).ainvoke(None) == "Bees fly [1]."
     seen = attributes(spans, "answer")

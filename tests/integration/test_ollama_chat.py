@@ -1,7 +1,7 @@
 """The Ollama chat client against a server that speaks Ollama's protocol, well and badly."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from backends.chat.server import ServerBusy
 from backends.language_model import LanguageModel
 from errors import LanguageModelUnavailable
 from settings import LanguageModelSettings
+from tests.fakes import spoken, thought
 from tests.language_model_server import HANG, Reply, ScriptedServer, lines, scripted
 
 CHAT = "/api/chat"
@@ -18,9 +19,12 @@ ASK = [("user", "Why?")]
 CHOICES = ("yes", "no")
 
 
-def ollama(*chat: Reply, context: int = 40_960) -> Any:
+def ollama(*chat: Reply, context: int = 40_960, capabilities: Sequence[str] = ()) -> Any:
     """A server with one pulled model."""
-    shown = {"model_info": {"llama.context_length": context}}
+    shown = {
+        "model_info": {"llama.context_length": context},
+        "capabilities": ["completion", *capabilities],
+    }
     return scripted(
         *chat,
         path=CHAT,
@@ -53,7 +57,7 @@ async def client(server: ScriptedServer, **changes: Any) -> AsyncIterator[Langua
 async def test_an_answer_streams_with_a_context_window_of_our_own() -> None:
     script = ollama(lines(said("Blue"), said(" sky"), END))
     async with script as server, client(server) as model:
-        assert [piece async for piece in model.stream(ASK)] == ["Blue", " sky"]
+        assert await spoken(model.stream(ASK)) == ["Blue", " sky"]
         assert model.name == "llama3:8b"
         assert await model.prompt_tokens() == 8192 - 100
     (request,) = server.asked(CHAT)
@@ -63,8 +67,23 @@ async def test_an_answer_streams_with_a_context_window_of_our_own() -> None:
 async def test_thinking_that_a_template_opens_is_known_by_the_first_answer() -> None:
     script = ollama(lines(said("Hm"), said(".</think>"), said("Blue"), END))
     async with script as server, client(server) as model:
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Hm.Blue"
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Hm.Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Blue"
+
+
+async def test_a_model_that_can_think_is_asked_to_when_it_answers_and_others_are_not() -> None:
+    thinking = said("", message={"role": "assistant", "content": "", "thinking": "Hm."})
+    answer = lines(thinking, said("Blue"), END)
+    whole = Reply([json.dumps(said("Blue", done=True, done_reason="stop")).encode()])
+    script = ollama(answer, answer, whole, capabilities=["thinking"])
+    async with script as server, client(server) as model:
+        assert await spoken(model.stream(ASK)) == ["Blue"]
+        assert await thought(model.stream(ASK)) == "Hm."
+        await model.complete(ASK, 10)
+    assert [request["think"] for request in server.asked(CHAT)] == [True, True, False]
+    async with ollama(lines(said("Blue"), END)) as server, client(server) as model:
+        await spoken(model.stream(ASK))
+    assert not server.asked(CHAT)[0].get("think")
 
 
 async def test_a_choice_is_constrained_and_read_from_the_text() -> None:

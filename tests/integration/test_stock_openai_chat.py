@@ -17,6 +17,7 @@ from backends.chat.stock_openai import THINKING_TOKENS
 from backends.language_model import LanguageModel
 from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
+from tests.fakes import spoken
 from tests.language_model_server import (
     DONE,
     HANG,
@@ -52,7 +53,7 @@ async def client(*servers: ScriptedServer | str, **changes: Any) -> AsyncIterato
 
 async def streamed(*replies: Reply, **reading: Any) -> list[str]:
     async with scripted(*replies) as server, client(server) as model:
-        return [piece async for piece in model.stream(ASK, **reading)]
+        return await spoken(model.stream(ASK, **reading))
 
 
 async def test_each_choice_is_a_request_whose_first_token_tells_how_probable_it_is() -> None:
@@ -110,7 +111,7 @@ async def test_a_reasoning_model_gets_room_to_think_and_no_temperature() -> None
     script = scripted(*[refusal] * 3, completion("yes"), stream("Blue"))
     async with script as server, client(server) as model:
         assert await model.choose([ASK], CHOICES) == [YES]
-        assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+        assert await spoken(model.stream(ASK)) == ["Blue"]
     *_, choice, answer = server.asked(CHAT)
     assert "temperature" not in choice | answer
     assert choice["max_completion_tokens"] > THINKING_TOKENS
@@ -121,7 +122,7 @@ async def test_a_reasoning_model_gets_room_to_think_and_no_temperature() -> None
 async def test_a_server_that_knows_only_the_old_name_of_the_limit_answers() -> None:
     script = scripted(*[error(422, "max_completion_tokens: extra field")] * 4, stream("Blue"))
     async with script as server, client(server) as model:
-        assert [piece async for piece in model.stream(ASK)] == ["Blue"]
+        assert await spoken(model.stream(ASK)) == ["Blue"]
     body = server.asked(CHAT)[-1]
     assert body["max_tokens"] == 100
     assert not {"max_completion_tokens", "stream_options"} & set(body)
@@ -230,8 +231,8 @@ async def test_only_readable_text_with_the_callers_numbers_is_streamed() -> None
 
 async def test_thinking_that_a_template_opens_is_known_by_the_first_answer() -> None:
     async with scripted(stream("Hm", ".</think>", "Blue")) as server, client(server) as model:
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Hm.Blue"
-        assert "".join([piece async for piece in model.stream(ASK)]) == "Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Hm.Blue"
+        assert "".join(await spoken(model.stream(ASK))) == "Blue"
 
 
 class State(TypedDict):
@@ -244,7 +245,7 @@ async def test_a_graphs_message_stream_hears_the_answer_and_no_grade() -> None:
 
         async def answer(_: State) -> State:
             await model.choose([ASK], CHOICES)
-            return {"answer": "".join([piece async for piece in model.stream(ASK)])}
+            return {"answer": "".join(await spoken(model.stream(ASK)))}
 
         node: Any = answer
         graph = StateGraph(State)

@@ -19,7 +19,7 @@ from errors import PromptTooLong
 from nodes.prompts import estimated_tokens
 from nodes.reading import LanguageModelReader
 from settings import LanguageModelSettings
-from tests.fakes import passage
+from tests.fakes import passage, spoken
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +98,7 @@ async def test_a_streamed_answer_ends_with_usage_and_a_reason(
     heard = Replies()
     token = var_child_runnable_config.set({"callbacks": [heard]})
     try:
-        pieces = [piece async for piece in language_model.stream(QUESTION)]
+        pieces = await spoken(language_model.stream(QUESTION))
     finally:
         var_child_runnable_config.reset(token)
     assert len(pieces) > 1
@@ -236,7 +236,7 @@ async def grade(reader: LanguageModelReader, found: list[Passage]) -> str:
 
 async def answer(reader: LanguageModelReader, found: list[Passage], question: str = "") -> str:
     pieces = reader.answer(question or f"What is {uuid.uuid4()}?", found)
-    return "".join([piece async for piece in pieces])
+    return "".join(await spoken(pieces))
 
 
 async def test_a_whole_cycle_of_the_reader_runs(language_model: LanguageModel) -> None:
@@ -244,7 +244,7 @@ async def test_a_whole_cycle_of_the_reader_runs(language_model: LanguageModel) -
     found = passages(4)
     grades = await reader.grade("What is fact one?", found)
     query = await reader.rewrite("What is fact one?", ["fact one"], found)
-    answer = "".join([piece async for piece in reader.answer("What is fact one?", found)])
+    answer = "".join(await spoken(reader.answer("What is fact one?", found)))
     assert len(grades) == 4
     assert query is None or query.casefold() != "fact one"
     assert answer.strip()
@@ -258,7 +258,7 @@ async def test_more_passages_than_the_context_holds_are_answered_from_the_first(
     many = passages(12, words=400)
     grades = await reader.grade("What is fact one?", many)
     assert [grade is not None and 0 <= grade <= 1 for grade in grades] == [True] * 12
-    assert "".join([piece async for piece in reader.answer("What is fact one?", many)])
+    assert "".join(await spoken(reader.answer("What is fact one?", many)))
 
 
 async def test_the_stock_client_grades_like_ours_and_answers(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.chat.answer_text import MAX_BLANK, AnswerText
+from backends.chat.answer_text import MAX_BLANK, MAX_THOUGHT, AnswerText
 
 
 def visible(pieces: list[str], silent_on: str = "") -> str:
@@ -134,3 +134,50 @@ def test_endless_white_space_is_noticed_and_single_blanks_are_not() -> None:
     for _ in range(MAX_BLANK + 1):
         text.feed("\n")
     assert text.is_endless
+
+
+def thoughts(text: AnswerText, *pieces: str) -> list[str]:
+    """What each piece makes known of the thinking."""
+    found = []
+    for piece in pieces:
+        text.feed(piece)
+        found.append(text.take_thought())
+    return found
+
+
+def test_thinking_is_told_piece_by_piece_without_its_tags() -> None:
+    text = AnswerText()
+    pieces = ("A<thi", "nk>\n", "Hm. ", "So</th", "ink>", "Blue<think>", "no</think>")
+    assert thoughts(text, *pieces) == ["", "", "Hm. ", "So", "", "", "no"]
+
+
+def test_thinking_that_a_template_opened_is_told_as_it_comes() -> None:
+    text = AnswerText(thinking=True)
+    assert thoughts(text, "Hm", ", </", "b> so", "</think>Blue") == ["Hm", ", ", "</b> so", ""]
+    assert thoughts(AnswerText(thinking=True), " <thi", "nk>", "Hm</think>") == ["", "", "Hm"]
+
+
+def test_an_empty_thinking_block_tells_nothing() -> None:
+    assert thoughts(AnswerText(), "<think>", "\n\n", "</think>", "Blue") == [""] * 4
+
+
+def test_thinking_without_end_is_told_up_to_a_limit() -> None:
+    text = AnswerText()
+    text.feed("<think>")
+    for _ in range(MAX_THOUGHT):
+        text.feed("hm ")
+    assert len(text.take_thought()) == MAX_THOUGHT
+    text.think("more")
+    assert text.take_thought() == ""
+    assert text.feed("</think>Blue") == "Blue"
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<thi", "a", " ", "nk>"])), st.booleans())
+def test_how_a_reply_is_cut_into_pieces_changes_nothing_of_the_thinking(
+    pieces: list[str], opened: bool
+) -> None:
+    whole = AnswerText(thinking=opened)
+    whole.feed("".join(pieces) + "</think>")
+    cut = AnswerText(thinking=opened)
+    told = thoughts(cut, *"".join(pieces), *"</think>")
+    assert "".join(told).split() == whole.take_thought().split()

@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from backends.connections import Backends
 from backends.extractive.reader import ExtractiveReader
 from backends.filters import SearchFilters
-from backends.reader import Passage
+from backends.reader import Passage, Piece, Thought
 from errors import (
     EmbeddingsUnavailable,
     LanguageModelUnavailable,
@@ -406,6 +406,36 @@ async def test_pieces_that_arrive_together_travel_together_and_a_lone_one_at_onc
     assert told == ["At", " 25 km/h [1]", "."]
 
 
+async def test_what_a_model_thinks_is_told_apart_and_neither_answered_nor_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces: list[Piece] = [Thought("Hm."), Thought(" Bees..."), "25 km/h [1]", Thought("!"), "."]
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=pieces)
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    graph.checkpointer = InMemorySaver()
+    events = [
+        event
+        async for event in run_events(graph, "How fast do bees fly?", RagContext(), thread="1")
+    ]
+    told = [
+        (event["event"], event["data"]["text"])
+        for event in events
+        if event["event"] in ("thinking", "token")
+    ]
+    assert told == [
+        ("thinking", "Hm. Bees..."), ("token", "25 km/h [1]"), ("thinking", "!"), ("token", "."),
+    ]  # fmt: skip
+    assert events[-1]["data"]["answer"] == "25 km/h [1]."
+    state = graph.get_state({"configurable": {"thread_id": "1"}})
+    assert "Hm." not in repr(state.values)
+
+
+async def test_a_model_that_only_thinks_has_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=[Thought("Hm.")])
+    output = await run(rag(monkeypatch, ScriptedStore([BEES]), reader))
+    assert (output["status"], output["answer"]) == ("not_found", NOT_FOUND)
+
+
 async def test_brackets_in_an_extract_are_not_taken_for_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -452,7 +482,7 @@ class SlowReader(ScriptedReader):
             await asyncio.Event().wait()
         return await super().grade(question, passages)
 
-    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
+    async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
         async for piece in super().answer(question, passages):
             yield piece
             if "answer" in self.slow:

@@ -11,7 +11,7 @@ from errors import LanguageModelUnavailable, PromptTooLong
 from nodes.citations import cite
 from nodes.prompts import NOT_FOUND
 from nodes.reading import MAX_QUERY_CHARS, LanguageModelReader, read_query
-from tests.fakes import passage
+from tests.fakes import passage, spoken
 
 
 def passages(count: int) -> list[Passage]:
@@ -98,7 +98,7 @@ def yes(probability: float) -> dict[str, float]:
 
 
 async def answered(reader: LanguageModelReader, found: Sequence[Passage]) -> str:
-    return "".join([piece async for piece in reader.answer("Why?", found)])
+    return "".join(await spoken(reader.answer("Why?", found)))
 
 
 async def test_all_passages_are_asked_about_in_one_request_after_all_of_them() -> None:
@@ -213,7 +213,7 @@ async def test_a_rewrite_after_grading_begins_as_the_grading_did() -> None:
 async def test_an_answer_comes_in_pieces_and_is_silent_on_not_found() -> None:
     model = ScriptedModel(reply="Blue [1].")
     reader = LanguageModelReader(model)
-    assert [piece async for piece in reader.answer("Why?", passages(2))] == ["Blue", "[1]."]
+    assert await spoken(reader.answer("Why?", passages(2))) == ["Blue", "[1]."]
     assert model.silent_on == NOT_FOUND
 
 
