@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 DATA ?= data
 
-.PHONY: run test test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
+.PHONY: run test test-image test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
 	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-tokens \
 	bench-agentic bench-injection lock help
@@ -18,11 +18,14 @@ run: $(STAMP) ## Start the service and Phoenix; answers from docs/ at http://127
 	@exec $(BIN)/tandem serve --phoenix
 
 test: $(STAMP) ## Run every test that needs no language model server.
-	$(BIN)/pytest -m "not vllm" -n 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not vllm and not image" -n 4 --dist loadfile $(ARGS)
 
 test-vllm: $(STAMP) ## Run the tests against a real vLLM on the CPU, in an environment of its own.
 	sh tests/vllm/install.sh
 	$(BIN)/pytest -m vllm tests/vllm $(ARGS)
+
+test-image: $(STAMP) ## Run the steps of deploy/Dockerfile in a clean folder, and what comes of them.
+	$(BIN)/pytest -m image tests/e2e/test_image.py $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, unit tests.
 	$(BIN)/ruff format --check .

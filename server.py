@@ -78,7 +78,7 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
     """
     check_address(settings)
     listener = bind(settings.host, settings.port)
-    url = f"http://{_printable(settings.host)}:{settings.port}"
+    url = f"http://{_reachable(settings.host)}:{settings.port}"
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
         service = await stack.enter_async_context(open_service(settings))
@@ -188,7 +188,9 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _printable(host: str) -> str:
+def _reachable(host: str) -> str:
+    """The host for an address that works on this machine, also where it stands for all of them."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - told apart here
     return f"[{host}]" if ":" in host else host
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.corpus import write_corpus
-from tests.running_service import RunningService, running_service
+from tests.running_service import RunningService, running_service, tandem
 
 QUESTION = "Who built the Vardholm lighthouse?"
 
@@ -77,3 +77,22 @@ def test_openmetrics_is_given_to_those_who_ask_for_it(service: RunningService) -
         scraped = client.get("/metrics", headers={"Accept": accept})
     assert scraped.headers["content-type"].startswith("application/openmetrics-text")
     assert scraped.text.endswith("# EOF\n")
+
+
+def test_commands_find_a_service_that_listens_on_all_addresses(
+    tmp_path: Path, free_port: int
+) -> None:
+    root = write_corpus(tmp_path / "vardholm")
+    everywhere = {"TANDEM_HOST": "0.0.0.0", "TANDEM_ALLOW_UNAUTHENTICATED": "true"}  # noqa: S104
+    with running_service(tmp_path / "data", root, free_port, **everywhere) as service:
+        status = service.tandem("status")
+    assert status.returncode == 0, status.stderr
+    assert service.url in status.stdout
+
+
+@pytest.mark.parametrize("workers", ["4", "0"])
+def test_more_than_one_worker_is_refused_with_the_reason(tmp_path: Path, workers: str) -> None:
+    refused = tandem("serve", "--workers", workers, data_dir=tmp_path / "data")
+    assert refused.returncode == 2
+    assert "one process" in refused.stderr
+    assert not (tmp_path / "data").exists()

@@ -59,7 +59,7 @@ def test_every_setting_is_in_env_example() -> None:
     documented = set(
         re.findall(r"^#(TANDEM_\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )
-    assert documented == set(_variables(Settings, "TANDEM_"))
+    assert documented == set(variables())
 
 
 @each_document
@@ -86,7 +86,7 @@ def _is_command(name: str) -> bool:
     return exited.value.code == 0
 
 
-def _variables(model: Any, prefix: str) -> list[str]:
+def variables(model: Any = Settings, prefix: str = "TANDEM_") -> list[str]:
     """The environment variables of a settings model."""
     names: list[str] = []
     for name, field in model.model_fields.items():
@@ -95,7 +95,7 @@ def _variables(model: Any, prefix: str) -> list[str]:
         if name == "tenants":
             names.append(f"{variable}__ACME")  # a variable for each tenant, so an example
         elif hasattr(nested, "model_fields"):
-            names += _variables(nested, f"{variable}__")
+            names += variables(nested, f"{variable}__")
         else:
             names.append(variable)
     return names
