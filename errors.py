@@ -7,8 +7,11 @@
     │   ├── PathError
     │   ├── Unauthenticated        an API key is missing or unknown            exit 2, HTTP 401
     │   ├── Forbidden              the caller may not do this                  exit 2, HTTP 403
-    │   └── NotFound               there is nothing of that name               exit 2, HTTP 404
+    │   ├── NotFound               there is nothing of that name               exit 2, HTTP 404
+    │   └── TooManyRequests        the caller asks too often                   exit 2, HTTP 429
     ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
+    │   ├── TooBusy                there is no room for another run            exit 3, HTTP 429
+    │   ├── Stopping               the service is about to end
     │   ├── EmbeddingsUnavailable
     │   ├── VectorStoreUnavailable
     │   ├── LanguageModelUnavailable
@@ -87,12 +90,42 @@ class NotFound(UsageError):
     http_status = 404
 
 
+class TooManyRequests(UsageError):
+    """The caller asks more often than is allowed."""
+
+    code = "rate_limited"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When there is a point in asking again."""
+
+
 class UnavailableError(TandemError):
     """A backend does not answer, or not in time."""
 
     code = "backend_unavailable"
     exit_code = 3
     http_status = 503
+
+
+class TooBusy(UnavailableError):
+    """As many questions are being answered, and wait, as the service takes."""
+
+    code = "too_busy"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When there is a point in asking again."""
+
+
+class Stopping(UnavailableError):
+    """The service is about to end: no run is begun, and what has not ended in time is left."""
+
+    code = "stopping"
 
 
 class EmbeddingsUnavailable(UnavailableError):

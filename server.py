@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -34,7 +36,8 @@ from settings import Settings
 
 log = logging.getLogger("tandem")
 
-_SHUTDOWN_S = 5
+_SHUTDOWN_S = 2
+"""For what is still open when every run has ended."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -95,7 +98,8 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
         await stack.enter_async_context(keeping_up(service))
         _greet(service, url)
         http = _http_server(app, settings)
-        _on_signals(service.stopping.set, http.interrupt)
+        drain = partial(service.admission.drain, settings.drain_s)
+        _on_signals(service.stopping.set, drain, http.interrupt)
         await http.serve(sockets=[listener])
 
 
@@ -122,7 +126,7 @@ def _http_server(app: FastAPI, settings: Settings) -> _Server:
             app,
             log_config=None,  # its messages are written as ours are
             access_log=False,  # ours says more, and no query strings
-            timeout_graceful_shutdown=_SHUTDOWN_S,
+            timeout_graceful_shutdown=math.ceil(settings.drain_s) + _SHUTDOWN_S,
             server_header=False,
         )
     )

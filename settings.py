@@ -129,6 +129,12 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[list[str], NoDecode, CommaSeparated] = []
     allow_unauthenticated: bool = False
     require_keys: bool = False
+    max_runs: int = Field(64, ge=1, le=10_000)
+    max_queued: int = Field(256, ge=0, le=100_000)
+    rate_limit_per_minute: Annotated[
+        Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    drain_s: float = Field(10.0, ge=0)
     data_dir: Path = Path(".tandem")
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
     tenants: dict[TenantName, Annotated[list[Path], NoDecode, CommaSeparated]] = {}

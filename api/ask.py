@@ -10,7 +10,7 @@ from api.bodies import Body
 from api.event_stream import EventStream, TypedEvents
 from api.leaving import LeavableRoute
 from api.run import Run
-from api.security import Caller, requires
+from api.security import Caller, asks
 from api.service import Service
 from backends.filters import SearchFilters
 from graph.context import RagContext
@@ -43,7 +43,7 @@ class AskRequest(Body):
 def ask_router(service: Service) -> APIRouter:
     """The router of ``/ask``."""
     router = APIRouter(tags=["ask"], route_class=LeavableRoute)
-    asking = Depends(requires(service, "ask"))
+    asking = Depends(asks(service))
 
     @router.post("/ask", response_model=None)
     async def ask(request: AskRequest, caller: Annotated[Caller, asking]) -> Response:

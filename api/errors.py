@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import TandemError
+from errors import TandemError, TooBusy, TooManyRequests, Unauthenticated
 
 log = logging.getLogger("tandem")
 
@@ -28,8 +28,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def tandem_error(request: Request, exc: TandemError) -> JSONResponse:
         if exc.http_status >= 500:
             log.error("%s %s: %s", request.method, request.url.path, exc)
-        headers = {"WWW-Authenticate": "Bearer"} if exc.http_status == 401 else None
-        return JSONResponse(error_body(exc.code, str(exc)), exc.http_status, headers)
+        return JSONResponse(error_body(exc.code, str(exc)), exc.http_status, _headers(exc))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, exc: HTTPException) -> JSONResponse:
@@ -51,6 +50,14 @@ def add_error_handlers(app: FastAPI) -> None:
         # The server logs it, with its traceback, after this.
         message = "Something went wrong that should not: the service's output tells what."
         return JSONResponse(error_body("internal_error", message), 500)
+
+
+def _headers(exc: TandemError) -> dict[str, str] | None:
+    if isinstance(exc, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(exc, TooBusy | TooManyRequests):
+        return {"Retry-After": str(exc.retry_after_s)}
+    return None
 
 
 def _invalid(errors: Any) -> JSONResponse:

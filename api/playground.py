@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.leaving import LeavableRoute
 from api.run import Run
-from api.security import requires
+from api.security import asks
 from api.service import Service
 from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage
@@ -66,7 +66,7 @@ def add_playground(app: FastAPI, service: Service) -> None:
     # LangServe's own call, which nobody who reads the service's output could mend.
     warnings.filterwarnings("ignore", message="astream_log is deprecated")
     # A router of our own: to an application LangServe would add a banner.
-    asking = [Depends(requires(service, "ask"))]
+    asking = [Depends(asks(service))]
     router = APIRouter(route_class=LeavableRoute, dependencies=asking)
     add_routes(
         router,

@@ -46,6 +46,20 @@ def requires(service: Service, scope: Scope) -> Callable[..., Awaitable[Caller]]
     return caller
 
 
+def asks(service: Service) -> Callable[..., Awaitable[Caller]]:
+    """``requires`` the scope ``ask``, and room for a run: refused here, the status can say so.
+
+    Raises: as ``requires``; TooBusy, TooManyRequests.
+    """
+
+    async def caller(credentials: _Credentials) -> Caller:
+        found = allowed(service, "ask", credentials.credentials if credentials else None)
+        service.admission.check(found.name)
+        return found
+
+    return caller
+
+
 def allowed(service: Service, scope: Scope, token: str | None) -> Caller:
     """The caller who showed this token, or none.
 

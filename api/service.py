@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.admission import Admission
 from api.indexing import Indexing
 from api.keys import KeyRing
 from backends.connections import Backends, connect
@@ -49,6 +50,8 @@ class Service:
     """Known to this machine's user alone; it allows what reads the file system."""
     keys: KeyRing
     """Those that others may show."""
+    admission: Admission
+    """How many runs there may be; each has a turn, whatever route it came by."""
     opened: contextlib.AsyncExitStack
     """What is closed when the service ends."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,7 +77,8 @@ class Service:
         Threads of the same name are another conversation for each.
 
         Raises:
-            TandemError: the question cannot be taken, or a backend it needs does not answer.
+            TandemError: the question cannot be taken, there is no room for it, or a backend it
+                needs does not answer.
         """
         return self.measured(self._answer(question, context, thread, tenant))
 
@@ -90,7 +94,7 @@ class Service:
             remembering = graph.copy({"checkpointer": self.threads.checkpointer})
             events = run_events(remembering, question, context, thread=thread)
         turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
-        async with turn, contextlib.aclosing(events):
+        async with self.admission.turn(turn), contextlib.aclosing(events):
             async for event in events:
                 yield event
 
@@ -196,6 +200,9 @@ async def open_service(
             follower=follower,
             token=secrets.token_urlsafe(32),
             keys=KeyRing(settings.data_dir),
+            admission=Admission(
+                settings.max_runs, settings.max_queued, settings.rate_limit_per_minute
+            ),
             opened=stack,
         )
         service.indexing.follow = service.keep_current
