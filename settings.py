@@ -111,6 +111,7 @@ class GradingSettings(BaseModel):
 
     strategy: Literal["shared_prefix", "pointwise", "off"] = "shared_prefix"
     threshold: float = Field(0.5, ge=0, le=1)
+    speculate: bool = False
 
 
 class Settings(BaseSettings):

@@ -6,7 +6,7 @@ The language model is one reader (``nodes.reading``), the extractive reader is t
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from typing_extensions import TypedDict
 
@@ -55,6 +55,15 @@ Piece = str | Thought
 """What an answer comes in."""
 
 
+class Rewriting(NamedTuple):
+    """What a reader would search for next."""
+
+    queries: list[str]
+    """To be searched for at once, the most promising first; none where nothing new comes to it."""
+    missing: str = ""
+    """What was found in vain lacks, in a few words; empty where the reader cannot say."""
+
+
 class Reader(Protocol):
     """Grades, rewrites, answers and verifies. Passages are cited by their number, from 1."""
 
@@ -81,10 +90,13 @@ class Reader(Protocol):
 
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
-    ) -> str | None:
-        """Another search query for the question, or None where there is nothing new to try.
+    ) -> Rewriting:
+        """Other search queries for the question: one, or one for each of its parts.
 
         ``tried`` are the queries already used; ``passages`` what they found in vain.
+
+        Raises:
+            UnavailableError: the model behind the reader does not answer.
         """
         ...
 

@@ -28,7 +28,7 @@ from nodes.prompts import (
     rewrite_prompt,
     shared_beginning,
 )
-from nodes.reading import MAX_REWRITE_TOKENS, read_query
+from nodes.reading import MAX_REWRITE_TOKENS, read_rewriting
 from settings import GradingSettings, LanguageModelSettings, PhoenixSettings, Settings
 
 MAX_REWRITES = 2
@@ -119,7 +119,8 @@ class ByHand:
             if new != found:
                 shared = shared_beginning(case["question"], found[:4], _SECRET)
             reply = await self._complete(rewrite_prompt(shared, tried), MAX_REWRITE_TOKENS)
-            if (query := read_query(reply)) in tried or not query:
+            query = next(iter(read_rewriting(reply).queries), "")
+            if query in tried or not query:
                 break
             tried.append(query)
         if kept:

@@ -107,5 +107,10 @@ def language_model_reader(backends: Backends) -> Reader | None:
     """The reader on the server machine, where one is configured."""
     if backends.language_model is None:
         return None
-    strategy = backends.settings.grading.strategy
-    return LanguageModelReader(backends.language_model, strategy, backends.secret)
+    grading = backends.settings.grading
+    return LanguageModelReader(
+        backends.language_model,
+        grading.strategy,
+        backends.secret,
+        speculate_from=grading.threshold if grading.speculate else None,
+    )

@@ -18,12 +18,14 @@ def route_after_grading(
     state: RagState, runtime: Runtime[RagContext]
 ) -> Literal["generate", "rewrite_query"]:
     """Answer once something relevant was found; search again while that is allowed."""
-    rewrites = len(state["queries"]) - 1
-    if state["documents"] or rewrites >= runtime.context.max_rewrites:
+    if state["documents"] or state["rewrites"] >= runtime.context.max_rewrites:
         return "generate"
     return "generate" if seconds_to_search(state, runtime.context) == 0 else "rewrite_query"
 
 
-def route_after_rewriting(state: RagState) -> Literal["retrieve", "generate"]:
-    """Search with the new query; without one there is nothing left to try."""
-    return "retrieve" if state["query"] else "generate"
+def route_after_rewriting(
+    state: RagState, runtime: Runtime[RagContext]
+) -> Literal["retrieve", "generate"]:
+    """Search with the new queries; without one, or without time, there is nothing left to try."""
+    in_time = not state["queries"] or seconds_to_search(state, runtime.context) != 0
+    return "retrieve" if state["searches"] and in_time else "generate"

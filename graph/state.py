@@ -52,10 +52,10 @@ class RagOutput(TypedDict):
 class RagState(RagOutput):
     """What the nodes share. On a thread it outlives the run, so each run begins it anew."""
 
-    query: Annotated[str, EphemeralValue]
-    """The search to make next; empty when there is none left to try.
+    searches: Annotated[list[str], EphemeralValue]
+    """The searches to make next, all at once; empty when there is none left to try.
 
-    Only the step after the rewriting sees it, so that no run searches for an earlier run's query.
+    Only the step after the rewriting sees them, so that no run searches for an earlier run's.
     """
     in_vain: Annotated[bool, EphemeralValue]
     """What was found does not help. Only the step after the grading sees it: a rewriting without
@@ -65,7 +65,9 @@ class RagState(RagOutput):
     conversation: list[Turn]
     """The earlier questions and answers of this thread, the latest last; bounded."""
     candidates: list[Passage]
-    """What the last search found."""
+    """What the last searches found."""
+    rewrites: int
+    """How often this run has looked for other searches; each time there may be several."""
     grades: dict[str, float | None]
     """Every grade given in this run, by passage id: a passage is graded once."""
     degraded: list[str]

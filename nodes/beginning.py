@@ -11,6 +11,8 @@ def beginning(context: RagContext, asked: str) -> dict[str, Any]:
     return {
         "asked": asked,
         "queries": [],
+        "rewrites": 0,
+        "documents": [],
         "grades": {},
         "degraded": [],
         "language_model_down": False,

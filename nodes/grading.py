@@ -46,7 +46,7 @@ async def grade_relevance(
             degraded.append(str(exc))
             found = await fallback.grade(state["asked"], new)
         grades.update(zip((passage["id"] for passage in new), found, strict=True))
-    documents = relevant(state["candidates"], grades, threshold)
+    documents = relevant(_all_found(state), grades, threshold)
     unknown = sum(grades[passage["id"]] is None for passage in new)
     kept = {passage["id"] for passage in documents}
     step.report(
@@ -65,6 +65,13 @@ async def grade_relevance(
         "degraded": degraded,
         "language_model_down": down,
     }
+
+
+def _all_found(state: RagState) -> list[Passage]:
+    """What the last searches found, and what was kept of the searches before them."""
+    ids = {passage["id"] for passage in state["candidates"]}
+    kept = [passage for passage in state.get("documents", []) if passage["id"] not in ids]
+    return [*state["candidates"], *kept]
 
 
 def relevant(

@@ -36,7 +36,8 @@ class Layout:
     @property
     def used(self) -> list[int]:
         """The numbers in the prompt that the task is to name; empty: all documents."""
-        return sorted(self.numbers) if self.numbers else []
+        numbers = self.numbers or {}
+        return sorted(numbers) if len(numbers) < len(self.shown) else []
 
     def number_of(self, callers: int) -> int | None:
         """The number in the prompt of what the caller calls so; None where it is not shown."""

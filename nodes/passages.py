@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from langchain_core.documents import Document
 
@@ -39,11 +40,23 @@ def distinct(found: Sequence[Document]) -> list[Document]:
             kept.append((document, shingles, decisive))
             sources.append([])
         else:
-            sources[same].append(document.metadata.get("source") or "")
+            sources[same] += [document.metadata.get("source") or "", *_also_in(document)]
     return [
         _mentioning(document, others)
         for (document, _, _), others in zip(kept, sources, strict=True)
     ]
+
+
+def in_turn(rankings: Sequence[Sequence[Document]]) -> list[Document]:
+    """Several searches' passages as one ranking: the best of each, then the second of each, ...
+
+    What two searches found stands where the first of them has it.
+    """
+    found: dict[str | None, Document] = {}
+    for documents in zip_longest(*rankings):
+        for document in filter(None, documents):
+            found.setdefault(document.id, document)
+    return list(found.values())
 
 
 def _shingles(words: Sequence[str]) -> Shingles:
@@ -56,8 +69,14 @@ def _are_alike(one: Shingles, other: Shingles) -> bool:
     return shared >= _LEAST_ALIKE * (len(one) + len(other) - shared)
 
 
+def _also_in(document: Document) -> list[str]:
+    """The other documents that an earlier comparison found for it."""
+    return list(document.metadata.get("also_in") or [])
+
+
 def _mentioning(document: Document, sources: Sequence[str]) -> Document:
     own = document.metadata.get("source")
-    others = [source for source in dict.fromkeys(sources) if source and source != own]
+    found = dict.fromkeys([*_also_in(document), *sources])
+    others = [source for source in found if source and source != own]
     metadata = {**document.metadata, "also_in": others}
     return Document(document.page_content, id=document.id, metadata=metadata)

@@ -9,7 +9,7 @@ Retrieved text is data. It stands in blocks whose marks its author cannot guess 
 and the system message says that nothing in a block is an instruction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends.chat.server import Message
@@ -40,15 +40,18 @@ ANSWER_TASK = f"""\
 Answer the question from the documents alone, not from what you know otherwise.
 After every sentence give the number of each document that supports it, like [1] or [2][3].
 Quote names, numbers and commands exactly. Be brief. Write in the language of the question.
+If they answer only parts of the question, answer these, and say last, without a number, which \
+parts the documents do not answer.
 If the documents do not answer the question, reply with the single word {NOT_FOUND}."""
 
 REWRITE_TASK = """\
 Task: These documents do not answer the question. First say in a few words what they are missing.
-Then write one other search query that could find it: other words, synonyms, the full form of an \
-abbreviation, or the part of the question that matters most. It must differ from all searches \
-already made. Reply in exactly two lines:
+Then write one to three other search queries that could find it: other words, synonyms, the full \
+form of an abbreviation, or a query for each thing that the question asks. All are searched for at \
+once. Each must differ from all searches already made. Reply in lines like these:
 MISSING: what is missing
-SEARCH: the query"""
+SEARCH: a query
+SEARCH: another query, if one more could help"""
 
 STAND_ALONE_TASK = """\
 Task: Write the question so that it can be understood without the conversation before it. Put in \
@@ -56,18 +59,11 @@ the names and things that it refers to, keep its language, and add nothing else.
 understood already, repeat it as it is. Reply in exactly one line:
 QUESTION: the question"""
 
-_CONVERSATION_TOKENS = 1_000
-"""What earlier turns may take of a prompt, the latest first."""
 _TURN_ANSWER_CHARS = 600
 
 VERIFY_TASK = """\
 Task: Reply with yes or no alone. Does what the documents of these numbers say support the \
-statement entirely?"""
-
-# What chat templates and the fixed parts of a prompt take, in tokens, generously.
-OVERHEAD_TOKENS = 500
-# Less of a document than this is not worth its block.
-_LEAST_TOKENS = 32
+statement entirely? That the documents do not tell something is supported if they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,71 +107,29 @@ def answer_prompt(shared: Shared, numbers: Sequence[int] = ()) -> list[Message]:
 
 
 def rewrite_prompt(shared: Shared, tried: Sequence[str]) -> list[Message]:
-    """What is missing, and another search for it."""
+    """What is missing, and other searches for it."""
     searches = quoted("searches", shared.secret, *(f"- {one_line(query)}" for query in tried))
     return shared.with_task(f"Searches already made:\n{searches}\n\n{REWRITE_TASK}")
 
 
-def stand_alone_prompt(question: str, conversation: Sequence[Turn], secret: bytes) -> list[Message]:
-    """A follow-up question and what was said before it, the oldest left out where it is long."""
-    said: list[str] = []
-    room = _CONVERSATION_TOKENS
-    for turn in reversed(conversation):
-        answer = one_line(turn["answer"])[:_TURN_ANSWER_CHARS]
-        text = f"Question: {one_line(turn['question'])}\nAnswer: {answer}"
-        room -= estimated_tokens(text)
-        if room < 0 and said:
-            break
-        said.insert(0, text)
+def stand_alone_prompt(question: str, turns: Sequence[Turn], secret: bytes) -> list[Message]:
+    """A follow-up question and what was said before it."""
     # Answers were written under the influence of documents: they are quoted like them.
-    before = quoted("conversation", secret, *said)
+    before = quoted("conversation", secret, *map(spoken, turns))
     shared = Shared(f"{before}\n\n{quoted('question', secret, question)}", secret)
     return shared.with_task(STAND_ALONE_TASK)
+
+
+def spoken(turn: Turn) -> str:
+    """A turn as a prompt shows it; a long answer is shortened."""
+    answer = one_line(turn["answer"])[:_TURN_ANSWER_CHARS]
+    return f"Question: {one_line(turn['question'])}\nAnswer: {answer}"
 
 
 def verify_prompt(shared: Shared, claim: str, numbers: Sequence[int]) -> list[Message]:
     """Whether documents support a claim; it was written under their influence, so it is quoted."""
     statement = quoted("statement", shared.secret, claim)
     return shared.with_task(f"{VERIFY_TASK} {_named(numbers)}.\n{statement}")
-
-
-def fitting(
-    passages: Sequence[Passage], room: int | None, count: Callable[[str], int]
-) -> list[Passage]:
-    """The first passages whose blocks fit into ``room`` tokens, the last perhaps shortened.
-
-    Without a limit all of them. There is always at least a piece of the first. ``count`` tells
-    how many tokens a text has.
-    """
-    if room is None:
-        return list(passages)
-    kept: list[Passage] = []
-    for number, passage in enumerate(passages, 1):
-        needed = count(block(number, passage, b""))
-        if needed > room:
-            frame = needed - count(passage["text"])
-            if not kept or room - frame >= _LEAST_TOKENS:
-                kept.append(_cut(passage, max(room - frame, _LEAST_TOKENS), count))
-            break
-        kept.append(passage)
-        room -= needed
-    return kept
-
-
-def estimated_tokens(text: str) -> int:
-    """A generous estimate of a text's length in tokens, whatever the tokenizer.
-
-    Three bytes of UTF-8 a token: English has about four characters to a token, languages without
-    spaces about one, of three bytes.
-    """
-    return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
-
-
-def _cut(passage: Passage, tokens: int, count: Callable[[str], int]) -> Passage:
-    """The beginning of a passage, by its own average of bytes to a token."""
-    raw = passage["text"].encode("utf-8", "surrogatepass")
-    length = len(raw) * tokens // max(count(passage["text"]), 1)
-    return Passage(**{**passage, "text": raw[:length].decode(errors="ignore")})
 
 
 def _named(numbers: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
-"""``retrieve``: one search, dense and by keywords at once."""
+"""``retrieve``: searches for the question and its parts, dense and by keywords at once."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from langchain_core.callbacks import (
@@ -12,7 +12,10 @@ from langchain_core.retrievers import BaseRetriever
 from langgraph.runtime import Runtime
 from pydantic import ConfigDict, SkipValidation
 
+from backends.chat.requests import all_of
+from backends.extractive.parts import parts
 from backends.filters import SearchFilters
+from backends.queries import untried
 from backends.reader import Passage
 from backends.search import Mode
 from backends.tracing import record_documents
@@ -23,7 +26,7 @@ from graph.question import check_question
 from graph.state import RagState
 from graph.step import Step
 from nodes.beginning import beginning
-from nodes.passages import distinct
+from nodes.passages import distinct, in_turn
 
 _OVER_FETCH = 2
 """Passages fetched for each one wanted, so that enough remain without the repeated ones."""
@@ -78,30 +81,55 @@ async def retrieve(
     freshness: Freshen,
     step: Step,
 ) -> dict[str, Any]:
-    """Search for the query. Without embeddings that fit, by keywords alone, and say so."""
+    """Search for everything there is to search for, at once.
+
+    Without embeddings that fit, by keywords alone, and say so.
+    """
     question = check_question(state.get("question"))
-    rewritten = state.get("query")
-    query = rewritten or question
+    rewritten = state.get("searches")
     begun = {} if rewritten else beginning(runtime.context, question)
     run = {**state, **begun}
     degraded = list(run["degraded"])
-    search = partial(retriever.ainvoke, k=runtime.context.top_k, filters=runtime.context.filters)
+    queries = rewritten if rewritten and run["queries"] else with_parts(run["asked"])
     index = await freshness()  # before the search: what it could not find yet is not hidden
     try:
-        documents = await search(query)
+        found = await _search(retriever, queries, runtime.context)
     except (EmbeddingsUnavailable, FingerprintMismatch) as exc:
-        documents = await search(query, mode="sparse")
+        found = await _search(retriever, queries, runtime.context, mode="sparse")
         degraded.append(f"Searched by keywords alone: {exc}")
-    candidates = [as_passage(document) for document in documents]
-    step.report(queries=[query], found=len(candidates), passages=list(map(_told, candidates)))
+    candidates = [as_passage(document) for document in found]
+    step.report(queries=queries, found=len(candidates), passages=list(map(_told, candidates)))
     return {
         **begun,
         "question": question,
         "candidates": candidates,
-        "queries": [*run["queries"], query],
+        "queries": [*run["queries"], *queries],
         "degraded": degraded,
         "index": index,
     }
+
+
+def with_parts(question: str) -> list[str]:
+    """The question and, where it asks several things, each of them."""
+    return untried([question, *(part.alone for part in parts(question))], [])
+
+
+async def _search(
+    retriever: PassageRetriever,
+    queries: Sequence[str],
+    context: RagContext,
+    mode: Mode = "hybrid",
+) -> list[Document]:
+    """The passages of all searches, each search's best first.
+
+    Every further search makes room for half as many passages again: each costs a grade, and what
+    several searches look for is found among their best.
+    """
+    k = context.top_k
+    rankings = await all_of(
+        retriever.ainvoke(query, k=k, filters=context.filters, mode=mode) for query in queries
+    )
+    return distinct(in_turn(rankings))[: k + k // 2 * (len(queries) - 1)]
 
 
 def _told(passage: Passage) -> dict[str, Any]:

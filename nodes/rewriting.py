@@ -1,27 +1,32 @@
-"""``rewrite_query``: another way to search for what was not found, or for a follow-up question."""
+"""``rewrite_query``: other searches for what was not found, or a follow-up question made whole."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 from langgraph.runtime import Runtime
 
-from backends.reader import Reader
+from backends.queries import MAX_QUERIES, untried
+from backends.reader import Reader, Rewriting
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
+from graph.deadline import seconds_to_search
 from graph.question import check_question
 from graph.state import RagState
 from graph.step import Step
 from nodes.beginning import beginning
 
+NOT_REWRITTEN = "No other search was tried: the deadline was near."
+
 
 async def rewrite_query(
     state: RagState, runtime: Runtime[RagContext], *, reader: Reader, fallback: Reader, step: Step
 ) -> dict[str, Any]:
-    """A query that was not tried yet, or none; at the start of a run, the question alone."""
+    """Searches that were not tried yet, or none; at the start of a run, the question alone."""
     if state.get("in_vain"):
-        found = await _another_query(state, reader, fallback)
+        found, missing = await _other_searches(state, runtime.context, reader, fallback)
     else:
-        found = await _standing_alone(state, runtime.context, reader, fallback)
-    step.report(queries=[found["query"]] if found["query"] else [], missing="")
+        found, missing = await _standing_alone(state, runtime.context, reader, fallback), ""
+    step.report(queries=found["searches"], missing=missing)
     return found
 
 
@@ -31,33 +36,47 @@ async def _standing_alone(
     """The beginning of a run on a question that follows others."""
     question = check_question(state.get("question"))
     conversation = state["conversation"]
+    begun = beginning(context, question)
     degraded: list[str] = []
+    down = False
     try:
-        asked = await reader.stand_alone(question, conversation)
-    except LanguageModelUnavailable as exc:
-        degraded.append(str(exc))
+        async with asyncio.timeout(seconds_to_search(cast(RagState, begun), context)):
+            asked = await reader.stand_alone(question, conversation)
+    except (LanguageModelUnavailable, TimeoutError) as exc:
+        down = isinstance(exc, LanguageModelUnavailable)
+        degraded += [str(exc)] if down else []
         asked = await fallback.stand_alone(question, conversation)
     return {
-        **beginning(context, asked),
+        **begun,
+        "asked": asked,
         "question": question,
-        "query": asked,
+        "searches": [asked],
         "degraded": degraded,
-        "language_model_down": bool(degraded),
+        "language_model_down": down,
     }
 
 
-async def _another_query(state: RagState, reader: Reader, fallback: Reader) -> dict[str, Any]:
-    """What the reader would search for next; empty where it repeats itself."""
-    tried = state["queries"]
+async def _other_searches(
+    state: RagState, context: RagContext, reader: Reader, fallback: Reader
+) -> tuple[dict[str, Any], str]:
+    """What the reader would search for next, without what was tried, and what it finds missing."""
     degraded = list(state.get("degraded", []))
     down = state.get("language_model_down", False)
-    arguments = (state["asked"], tried, state["candidates"])
+    arguments = (state["asked"], state["queries"], state["candidates"])
     try:
-        query = await (fallback if down else reader).rewrite(*arguments)
+        async with asyncio.timeout(seconds_to_search(state, context)):
+            rewriting = await (fallback if down else reader).rewrite(*arguments)
+    except TimeoutError:
+        degraded.append(NOT_REWRITTEN)
+        rewriting = Rewriting([])
     except LanguageModelUnavailable as exc:
         down = True
         degraded.append(str(exc))
-        query = await fallback.rewrite(*arguments)
-    if query is None or query.casefold() in (old.casefold() for old in tried):
-        query = ""
-    return {"query": query, "degraded": degraded, "language_model_down": down}
+        rewriting = await fallback.rewrite(*arguments)
+    found = {
+        "searches": untried(rewriting.queries, state["queries"])[:MAX_QUERIES],
+        "rewrites": state["rewrites"] + 1,
+        "degraded": degraded,
+        "language_model_down": down,
+    }
+    return found, rewriting.missing

@@ -8,7 +8,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
-from backends.reader import Passage, Piece, Thought, Turn
+from backends.reader import Passage, Piece, Rewriting, Thought, Turn
 from errors import TandemError
 
 DIMENSION = 256
@@ -95,7 +95,8 @@ class ScriptedReader:
     """Grades by a table, rewrites from a list, answers in given pieces; or raises."""
 
     grades: dict[str, float | None] = field(default_factory=dict)
-    rewrites: list[str] = field(default_factory=list)
+    rewrites: list[str | Rewriting] = field(default_factory=list)
+    """What it would search for next; a text is a single query."""
     pieces: list[Piece] = field(default_factory=list)
     error: TandemError | None = None
     fail_after: int = 0
@@ -125,10 +126,11 @@ class ScriptedReader:
 
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
-    ) -> str | None:
+    ) -> Rewriting:
         if self.error is not None:
             raise self.error
-        return self.rewrites.pop(0) if self.rewrites else None
+        found = self.rewrites.pop(0) if self.rewrites else Rewriting([])
+        return Rewriting([found]) if isinstance(found, str) else found
 
     async def verify(
         self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]

@@ -21,6 +21,7 @@ from backends.embeddings import EmbeddingModel
 from backends.extractive.evidence import (
     Evidence,
     Question,
+    Quoted,
     Reading,
     candidates,
     choose_sentences,
@@ -28,13 +29,19 @@ from backends.extractive.evidence import (
     weigh_evidence,
 )
 from backends.extractive.follow_up import stand_alone
-from backends.reader import Passage, Turn
+from backends.extractive.parts import Part, parts
+from backends.queries import untried
+from backends.reader import Passage, Rewriting, Turn
 from backends.sentences import sentences
 from errors import EmbeddingsUnavailable
 
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _BRACKETED_NUMBER = re.compile(r"\[(?=\d)")
 _WORDS = re.compile(r"\w+")
+RELEVANT = 0.5
+"""The probability from which a passage counts: the readings are calibrated."""
+MISSING = "Not found in the documents:"
+"""Before a part of a question that no passage answers."""
 _REMEMBERED = 256
 """Readings kept, so that answering does not read again what grading has read."""
 
@@ -50,8 +57,10 @@ class ExtractiveReader:
         self._voice = Voice()
 
     async def grade(self, question: str, passages: Sequence[Passage]) -> list[float | None]:
-        """The probability that each passage holds the answer."""
-        return [reading.relevance for reading in await self._read(question, passages)]
+        """The probability that each passage holds the answer, or that to a part of the question."""
+        asked = [part.alone for part in parts(question)] or [question]
+        readings = [await self._read(each, passages) for each in asked]
+        return [max(reading.relevance for reading in row) for row in zip(*readings, strict=True)]
 
     async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
         """The question with what it leaves out, where it refers to the one before."""
@@ -59,22 +68,41 @@ class ExtractiveReader:
 
     async def rewrite(
         self, question: str, tried: Sequence[str], passages: Sequence[Passage]
-    ) -> str | None:
+    ) -> Rewriting:
         """The question's content words, then its names alone: what a person would try next."""
-        known = {query.casefold() for query in tried}
-        shorter = Question.of(question).shorter()
-        return next((query for query in shorter if query.casefold() not in known), None)
+        return Rewriting(untried(Question.of(question).shorter(), tried)[:1])
 
     async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
-        """The sentences most likely to hold the answer, in the documents' order, each cited."""
-        readings = await self._read(question, passages)
+        """The sentences most likely to hold the answer, in the documents' order, each cited.
+
+        Of a question that asks several things, what is not found is named at the end.
+        """
+        chosen, missing = await self._of_parts(parts(question), passages)
+        if not chosen:
+            missing = []
+            chosen = choose_sentences(passages, await self._read(question, passages))
         extracts = [
             f"{_one_line(passages[quoted.passage]['text'][slice(*quoted.span)])}"
             f" [{quoted.passage + 1}]"
-            for quoted in choose_sentences(passages, readings)
+            for quoted in chosen
         ]
+        extracts += [f"{MISSING} {part.said.rstrip('?？ ')}." for part in missing]
         async for message in self._voice.astream(question, extracts=extracts):
             yield message.text
+
+    async def _of_parts(
+        self, asked: Sequence[Part], passages: Sequence[Passage]
+    ) -> tuple[list[Quoted], list[Part]]:
+        """The sentences for each part, and the parts for which no passage is relevant."""
+        chosen: set[Quoted] = set()
+        missing: list[Part] = []
+        for part in asked:
+            readings = await self._read(part.alone, passages)
+            if max(reading.relevance for reading in readings) < RELEVANT:
+                missing.append(part)
+            else:
+                chosen.update(choose_sentences(passages, readings))
+        return sorted(chosen), missing
 
     async def verify(
         self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
@@ -83,6 +111,8 @@ class ExtractiveReader:
 
         None where embeddings are down and the words differ.
         """
+        if claim.startswith(MISSING):
+            return None  # about the documents, and no statement of theirs
         cited = [passages[number - 1]["text"] for number in numbers]
         if any(_plain(claim) in _plain(text) for text in cited):
             return 1.0

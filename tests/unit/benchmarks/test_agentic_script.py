@@ -14,7 +14,7 @@ from nodes.prompts import (
     shared_beginning,
     verify_prompt,
 )
-from nodes.reading import read_query
+from nodes.reading import read_rewriting
 from tests.fakes import passage
 
 QUESTION = "How high is the Elmyew station?"
@@ -89,9 +89,9 @@ def test_a_claim_is_confirmed(model: ScriptedModel) -> None:
 def test_rewriting_goes_to_the_next_query(model: ScriptedModel) -> None:
     shared = shared_beginning(QUESTION, found(), b"secret")
     first = model.reply({}, asked(rewrite_prompt(shared, [QUESTION])))
-    assert read_query(first.text) == "height of Elmyew"
+    assert read_rewriting(first.text).queries == ["height of Elmyew"]
     second = model.reply({}, asked(rewrite_prompt(shared, [QUESTION, "height of Elmyew"])))
-    assert read_query(second.text) == "Figoak tower"
+    assert read_rewriting(second.text).queries == ["Figoak tower"]
     theirs = model.reply({}, asked([("user", IMPROVE.format(question="height of Elmyew"))]))
     assert theirs.text == "Figoak tower"
 

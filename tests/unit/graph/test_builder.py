@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,9 +12,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from backends.connections import Backends
-from backends.extractive.reader import ExtractiveReader
+from backends.extractive.reader import MISSING, ExtractiveReader
 from backends.filters import SearchFilters
-from backends.reader import Passage, Piece, Thought
+from backends.reader import Passage, Piece, Rewriting, Thought, Turn
 from errors import (
     EmbeddingsUnavailable,
     LanguageModelUnavailable,
@@ -26,9 +27,10 @@ from graph.context import RagContext
 from graph.events import run_events
 from graph.freshness import Freshness
 from graph.state import RagOutput
-from graph.step import Event
+from graph.step import Event, Step
 from nodes.generation import CUT, EXTRACTIVE, NOT_FOUND, UNCITED
-from nodes.grading import NOT_GRADED
+from nodes.grading import NOT_GRADED, grade_relevance
+from nodes.rewriting import NOT_REWRITTEN
 from settings import Settings
 from tests.fakes import ScriptedReader, WordEmbeddings, as_document, passage
 
@@ -79,6 +81,13 @@ def backends(store: ScriptedStore) -> Backends:
 
 async def run(graph: RagGraph, question: str = "How fast do bees fly?", **knobs: Any) -> RagOutput:
     return cast(RagOutput, await graph.ainvoke({"question": question}, context=RagContext(**knobs)))
+
+
+def steps_of(events: Sequence[Event], name: str) -> list[dict[str, Any]]:
+    """What each step of this name told when it was done, its name, state and time left out."""
+    told = [e["data"] for e in events if e["event"] == "step" and e["data"]["step"] == name]
+    done = [data for data in told if data.get("state") != "started"]
+    return [{k: v for k, v in data.items() if k not in ("step", "state", "ms")} for data in done]
 
 
 async def test_one_good_search_is_answered_with_a_checked_citation(
@@ -137,6 +146,115 @@ async def test_nothing_relevant_is_rewritten_and_graded_once_each(
     assert output["status"] == "answered"
     assert output["queries"] == ["How fast do bees fly?", "bee speed"]
     assert reader.graded == [ANTS["text"], BEES["text"]]
+
+
+async def test_a_rewriting_of_several_searches_is_one_rewriting_and_one_grading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wasps = passage("Wasps sting.")
+    store = ScriptedStore([ANTS], by_query={"bee speed": [BEES, ANTS], "wasp sting": [wasps]})
+    reader = ScriptedReader(
+        {BEES["text"]: 0.8, wasps["text"]: 0.9},
+        rewrites=[Rewriting(["bee speed", "BEE speed!", "wasp sting"], "bees, wasps")],
+        pieces=["25 km/h [2], and they sting [1]."],
+    )
+    graph = rag(monkeypatch, store, reader)
+    question = "How fast do bees fly?"
+    events = [e async for e in run_events(graph, question, RagContext(max_rewrites=1))]
+    output = events[-1]["data"]
+    assert output["queries"] == [question, "bee speed", "wasp sting"]
+    assert [p["text"] for p in output["documents"]] == [wasps["text"], BEES["text"]]
+    assert output["status"] == "answered"
+    assert reader.graded == [ANTS["text"], BEES["text"], wasps["text"]]
+    steps = steps_of(events, "rewrite_query")
+    assert steps == [{"queries": ["bee speed", "wasp sting"], "missing": "bees, wasps"}]
+    searched = [step["queries"] for step in steps_of(events, "retrieve")]
+    assert searched == [[question], ["bee speed", "wasp sting"]]
+
+
+async def test_at_most_three_searches_are_made_of_a_rewriting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([ANTS])
+    proposed = ["How fast do bees fly", "a", "b", "c", "d"]
+    reader = ScriptedReader(rewrites=[Rewriting(proposed), Rewriting(proposed)])
+    output = await run(rag(monkeypatch, store, reader), max_rewrites=3)
+    assert output["queries"] == ["How fast do bees fly?", "a", "b", "c", "d"]
+    assert output["status"] == "not_found"
+
+
+async def test_the_searches_of_a_rewriting_are_made_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([ANTS])
+    both = asyncio.Barrier(2)
+    search = store.search
+
+    async def meet(query: str, **knobs: Any) -> list[Document]:
+        if query in ("a", "b"):
+            async with asyncio.timeout(5):
+                await both.wait()
+        return await search(query, **knobs)
+
+    monkeypatch.setattr(store, "search", meet)
+    reader = ScriptedReader(rewrites=[Rewriting(["a", "b"])])
+    assert (await run(rag(monkeypatch, store, reader)))["queries"][1:] == ["a", "b"]
+
+
+async def test_a_question_of_two_parts_is_searched_as_a_whole_and_by_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    question = "How fast do bees fly? How strong are ants?"
+    first, second = "How fast do bees fly?", "How strong are ants?"
+    flies = [passage(f"Fly number {number} is here.") for number in range(12)]
+    store = ScriptedStore(flies, by_query={first: [BEES, *flies], second: [ANTS, *flies]})
+    reader = ScriptedReader({BEES["text"]: 0.9, ANTS["text"]: 0.8}, pieces=["Fast [1]. Very [2]."])
+    output = await run(rag(monkeypatch, store, reader), question, top_k=2)
+    assert output["queries"] == [question, first, second]
+    assert {BEES["text"], ANTS["text"]} < set(reader.graded)
+    assert len(reader.graded) == 4, "two, and one more for each further search"
+
+
+async def test_without_embeddings_every_search_is_by_keywords_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ScriptedStore([BEES], errors={"hybrid": EmbeddingsUnavailable("Ollama is down.")})
+    reader = ScriptedReader({BEES["text"]: 1.0}, pieces=["25 km/h [1]"])
+    question = "How fast do bees fly? How strong are ants?"
+    output = await run(rag(monkeypatch, store, reader), question)
+    assert {query for query, mode in store.queries if mode == "sparse"} == set(output["queries"])
+    assert output["notice"].count("Ollama is down") == 1
+
+
+async def test_what_was_kept_before_another_search_is_not_lost() -> None:
+    state = cast(
+        Any,
+        {
+            "asked": "Why?",
+            "candidates": [ANTS],
+            "documents": [passage(BEES["text"], relevance=0.9)],
+            "grades": {BEES["id"]: 0.9},
+        },
+    )
+    reader = ScriptedReader({ANTS["text"]: 0.95})
+    runtime = cast(Any, SimpleNamespace(context=RagContext()))
+    step = Step("grade_relevance", lambda _: None)
+    found = await grade_relevance(
+        state, runtime, reader=reader, fallback=reader, threshold=0.5, step=step
+    )
+    assert [p["id"] for p in found["documents"]] == [ANTS["id"], BEES["id"]]
+    assert reader.graded == [ANTS["text"]]
+
+
+async def test_the_extracts_for_each_part_are_quoted_and_what_is_not_found_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    question = "How fast do bees fly? Who founded the city of Zanzibar?"
+    output = await run(rag(monkeypatch, ScriptedStore([BEES, ANTS])), question)
+    assert "25 km/h" in output["answer"]
+    assert output["answer"].endswith(f"{MISSING} Who founded the city of Zanzibar.")
+    assert output["status"] == "answered"
+    assert [v["supported"] for v in output["verdicts"]][-1] is None
 
 
 async def test_the_loop_is_bounded_and_says_that_nothing_was_found(
@@ -456,9 +574,9 @@ async def test_each_run_on_a_thread_begins_anew(monkeypatch: pytest.MonkeyPatch)
         context = RagContext(max_rewrites=1)
         return cast(RagOutput, await graph.ainvoke({"question": question}, thread, context=context))
 
-    async def rewrite_and_break(*_: object) -> str:
+    async def rewrite_and_break(*_: object) -> Rewriting:
         store.errors["hybrid"] = VectorStoreUnavailable("It went away after the first search.")
-        return "b"
+        return Rewriting(["b"])
 
     assert (await ask("How fast?"))["queries"] == ["How fast?", "a"]
     monkeypatch.setattr(reader, "rewrite", rewrite_and_break)
@@ -482,6 +600,18 @@ class SlowReader(ScriptedReader):
             await asyncio.Event().wait()
         return await super().grade(question, passages)
 
+    async def stand_alone(self, question: str, conversation: Sequence[Turn]) -> str:
+        if "stand_alone" in self.slow:
+            await asyncio.Event().wait()
+        return await super().stand_alone(question, conversation)
+
+    async def rewrite(
+        self, question: str, tried: Sequence[str], passages: Sequence[Passage]
+    ) -> Rewriting:
+        if "rewrite" in self.slow:
+            await asyncio.Event().wait()
+        return await super().rewrite(question, tried, passages)
+
     async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
         async for piece in super().answer(question, passages):
             yield piece
@@ -499,6 +629,29 @@ async def test_a_grading_that_takes_too_long_is_done_without_and_said(
     assert [document["relevance"] for document in output["documents"]] == [None, None]
     assert NOT_GRADED in output["notice"]
     assert output["status"] == "degraded"
+
+
+async def test_a_rewriting_that_takes_too_long_is_done_without_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = rag(monkeypatch, ScriptedStore([ANTS]), SlowReader("rewrite"))
+    output = await run(graph, deadline_s=0.2)
+    assert output["status"] == "not_found"
+    assert output["queries"] == ["How fast do bees fly?"]
+    assert NOT_REWRITTEN in output["notice"]
+
+
+async def test_a_follow_up_that_takes_too_long_to_make_whole_is_done_by_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = SlowReader("stand_alone", grades={BEES["text"]: 0.9}, pieces=["25 km/h [1]."])
+    graph = rag(monkeypatch, ScriptedStore([BEES]), reader)
+    graph.checkpointer = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    await graph.ainvoke({"question": "How fast do bees fly?"}, thread, context=RagContext())
+    late = RagContext(deadline_s=0.2)
+    output = await graph.ainvoke({"question": "And eggs of them?"}, thread, context=late)
+    assert output["queries"] == ["And eggs of them? fast bees fly"]
 
 
 async def test_an_answer_is_cut_off_at_the_deadline_and_says_so(

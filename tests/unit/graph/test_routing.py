@@ -11,33 +11,51 @@ from graph.state import RagState
 from tests.fakes import passage
 
 
+def runtime(**knobs: Any) -> Any:
+    return SimpleNamespace(context=RagContext(**knobs))
+
+
 def route(state: dict[str, Any], **knobs: Any) -> str:
-    runtime = cast(Any, SimpleNamespace(context=RagContext(**knobs)))
-    return route_after_grading(cast(RagState, state), runtime)
+    found = {"documents": [], "queries": ["q"], "rewrites": 0, **state}
+    return route_after_grading(cast(RagState, found), runtime(**knobs))
+
+
+def route_rewritten(state: dict[str, Any], **knobs: Any) -> str:
+    return route_after_rewriting(cast(RagState, {"queries": ["q"], **state}), runtime(**knobs))
 
 
 def test_something_relevant_is_answered_from_at_once() -> None:
-    assert route({"documents": [passage("a")], "queries": ["q"]}) == "generate"
+    assert route({"documents": [passage("a")]}) == "generate"
 
 
 def test_nothing_relevant_is_searched_again() -> None:
-    assert route({"documents": [], "queries": ["q"]}) == "rewrite_query"
+    assert route({}) == "rewrite_query"
 
 
 @pytest.mark.parametrize("rewrites", [0, 1, 3])
 def test_the_loop_ends_after_the_allowed_rewrites(rewrites: int) -> None:
-    used_up = {"documents": [], "queries": ["q"] * (rewrites + 1)}
-    assert route(used_up, max_rewrites=rewrites) == "generate"
+    assert route({"rewrites": rewrites}, max_rewrites=rewrites) == "generate"
     if rewrites:
-        one_left = {"documents": [], "queries": ["q"] * rewrites}
-        assert route(one_left, max_rewrites=rewrites) == "rewrite_query"
+        assert route({"rewrites": rewrites - 1}, max_rewrites=rewrites) == "rewrite_query"
+
+
+def test_rewritings_are_counted_and_not_the_searches_they_lead_to() -> None:
+    state = {"queries": ["q", "a", "b", "c"], "rewrites": 1}
+    assert route(state, max_rewrites=2) == "rewrite_query"
 
 
 def test_near_the_deadline_no_search_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {"documents": [], "queries": ["q"], "deadline": 100.0}
-    for now, then in ((96.0, "rewrite_query"), (97.0, "generate"), (101.0, "generate")):
+    state = {"searches": ["other words"], "deadline": 100.0}
+    for now, in_time in ((96.0, True), (97.0, False), (101.0, False)):
         monkeypatch.setattr("time.monotonic", lambda now=now: now)
-        assert route(state, deadline_s=10.0) == then
+        assert route(state, deadline_s=10.0) == ("rewrite_query" if in_time else "generate")
+        assert route_rewritten(state, deadline_s=10.0) == ("retrieve" if in_time else "generate")
+
+
+def test_a_first_search_is_made_however_late_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 101.0)
+    follow_up = {"searches": ["alone"], "queries": [], "deadline": 100.0}
+    assert route_rewritten(follow_up, deadline_s=10.0) == "retrieve"
 
 
 def test_a_question_that_follows_others_is_rewritten_first() -> None:
@@ -48,5 +66,5 @@ def test_a_question_that_follows_others_is_rewritten_first() -> None:
 
 
 def test_without_a_new_query_the_run_goes_on_to_say_that_nothing_was_found() -> None:
-    assert route_after_rewriting(cast(RagState, {"query": ""})) == "generate"
-    assert route_after_rewriting(cast(RagState, {"query": "other words"})) == "retrieve"
+    assert route_rewritten({"searches": []}) == "generate"
+    assert route_rewritten({"searches": ["other words"]}) == "retrieve"

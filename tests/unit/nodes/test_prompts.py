@@ -1,14 +1,11 @@
-"""Prompts share their beginning, number their documents, and fit the model."""
+"""Prompts share their beginning and number their documents."""
 
 import os
 
 from backends.reader import Passage
 from nodes.prompts import (
     NOT_FOUND,
-    OVERHEAD_TOKENS,
     answer_prompt,
-    estimated_tokens,
-    fitting,
     grading_prompts,
     rewrite_prompt,
     shared_beginning,
@@ -73,31 +70,3 @@ def test_an_answers_task_names_the_documents_that_help_only_where_some_do_not() 
 
 def test_every_search_already_made_is_named() -> None:
     assert "- first\n- second\n" in text(rewrite_prompt(SHARED, ["first", "second"]))
-
-
-def test_without_a_limit_everything_fits() -> None:
-    assert fitting(FOUND, None, estimated_tokens) == FOUND
-
-
-def test_the_last_passages_are_dropped_and_the_first_is_never() -> None:
-    many = [passage("word " * 300) for _ in range(20)]
-    kept = fitting(many, 2000 - OVERHEAD_TOKENS, estimated_tokens)
-    assert 1 < len(kept) < 20
-    prompt = text(answer_prompt(shared_beginning("Why?", kept, SECRET)))
-    assert estimated_tokens(prompt) <= 2000 + 100
-    (only,) = fitting(many, 10, estimated_tokens)
-    assert many[0]["text"].startswith(only["text"])
-    assert 0 < len(only["text"]) < len(many[0]["text"])
-
-
-def test_a_shortened_passage_ends_at_a_whole_character() -> None:
-    (kept,) = fitting([passage("日本語" * 2000)], 500, estimated_tokens)
-    assert "日本語日本語".startswith(kept["text"][:6])
-    assert "\ufffd" not in kept["text"]
-
-
-def test_real_counts_let_more_in_than_the_estimate() -> None:
-    many = [passage("word " * 300) for _ in range(20)]
-    estimated = fitting(many, 2000, estimated_tokens)
-    counted = fitting(many, 2000, lambda text: len(text.split()) + 1)
-    assert len(counted) > len(estimated)

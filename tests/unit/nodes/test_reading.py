@@ -6,11 +6,11 @@ import pytest
 
 from backends.chat.answer_text import AnswerText
 from backends.chat.server import Prompt
-from backends.reader import Passage
+from backends.reader import Passage, Rewriting
 from errors import LanguageModelUnavailable, PromptTooLong
 from nodes.citations import cite
 from nodes.prompts import NOT_FOUND
-from nodes.reading import MAX_QUERY_CHARS, LanguageModelReader, read_query
+from nodes.reading import LanguageModelReader
 from tests.fakes import passage, spoken
 
 
@@ -168,36 +168,26 @@ async def test_a_server_that_is_gone_is_told_to_the_caller() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "query"),
+    ("reply", "queries", "missing"),
     [
-        ("MISSING: the date\nSEARCH: release date of 1.0", "release date of 1.0"),
-        ('**MISSING:** x\n**Search**: "release date"', "release date"),
-        ("```\nMISSING: x\nSEARCH: release date\n```", "release date"),
-        ('```json\n{"missing": "x", "search": "release date"}\n```', "release date"),
-        ('{"query": "release date"}', "release date"),
-        ('{"query": "release', ""),
-        ('{"query": ["release"]}', ""),
-        ("release date", "release date"),
-        ("Sure! Here is:\nsomething", ""),
-        ("SEARCH:", ""),
-        ("", ""),
-        ("SEARCH: " + "x" * (MAX_QUERY_CHARS + 1), ""),
+        ("MISSING: the date\nSEARCH: release date", ["release date"], "the date"),
+        ("MISSING: two\nSEARCH: a b\nSEARCH: c d", ["a b", "c d"], "two"),
+        ("release date", ["release date"], ""),
+        ("MISSING: the date", [], "the date"),
+        ("I am sorry,\nI cannot.", [], ""),
+        ("", [], ""),
     ],
 )
-def test_a_query_is_read_however_it_is_wrapped(reply: str, query: str) -> None:
-    assert read_query(reply) == query
-
-
-@pytest.mark.parametrize("repeated", ["Why?", "why", "  WHY ?!", "Old query.", ""])
-async def test_a_query_already_tried_is_none(repeated: str) -> None:
-    model = ScriptedModel(reply=f"SEARCH: {repeated}")
-    assert await LanguageModelReader(model).rewrite("Why?", ["old query"], passages(1)) is None
+async def test_a_rewriting_has_the_models_queries_and_what_it_misses(
+    reply: str, queries: list[str], missing: str
+) -> None:
+    reader = LanguageModelReader(ScriptedModel(reply=reply))
+    assert await reader.rewrite("Why?", ["Why?"], passages(1)) == Rewriting(queries, missing)
 
 
 async def test_a_rewrite_sees_what_was_tried_and_found() -> None:
     model = ScriptedModel(reply="MISSING: a\nSEARCH: new query")
-    query = await LanguageModelReader(model).rewrite("Why?", ["old query"], passages(2))
-    assert query == "new query"
+    await LanguageModelReader(model).rewrite("Why?", ["old query"], passages(2))
     assert "- old query" in model.prompts[0]
     assert "fact 2" in model.prompts[0]
 
