@@ -9,6 +9,7 @@ from pydantic import Field
 from api.bodies import Body
 from api.event_stream import EventStream, TypedEvents
 from api.leaving import LeavableRoute
+from api.rendering import RenderedEvents, rendered
 from api.run import Run
 from api.security import Caller, asks
 from api.service import Service
@@ -36,6 +37,7 @@ class AskRequest(Body):
         "ones before it.",
     )
     stream: bool = True
+    html: bool = Field(False, description="Send the answer as sanitised HTML too.")
     options: AskOptions = AskOptions()
     filters: SearchFilters | None = None
 
@@ -50,15 +52,17 @@ def ask_router(service: Service) -> APIRouter:
         """Answer a question from the indexed documents.
 
         Streams the events ``step``, ``token``, ``citation``, then exactly one ``done`` or
-        ``error``. With ``"stream": false``, answers with what ``done`` would carry.
+        ``error``; with ``"html": true`` also ``html``, the answer's blocks as they grow. With
+        ``"stream": false``, answers with what ``done`` would carry.
         """
         question = check_question(request.question)
         context = _context(service, request)
         events = service.answer(question, context, request.thread_id, tenant=caller.tenant)
         if request.stream:
-            return EventStream(events, TypedEvents())
+            return EventStream(events, RenderedEvents() if request.html else TypedEvents())
         async with Run(events) as run:
-            return JSONResponse(await run.output())
+            output = await run.output()
+        return JSONResponse(rendered(output) if request.html else output)
 
     return router
 

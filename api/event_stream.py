@@ -113,12 +113,13 @@ class TypedEvents:
 
     def events(self, events: Sequence[Event]) -> bytes:
         """An event each."""
-        return b"".join(_frame(event["event"], event["data"]) for event in events)
+        return b"".join(frame(event["event"], event["data"]) for event in events)
 
     def error(self, error: TandemError) -> bytes:
         """Its code and its message."""
-        return _frame("error", error_body(error.code, str(error))["error"])
+        return frame("error", error_body(error.code, str(error))["error"])
 
 
-def _frame(name: str, data: object) -> bytes:
+def frame(name: str, data: object) -> bytes:
+    """One server-sent event."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
