@@ -13,7 +13,6 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api.ask import ask_router
@@ -24,6 +23,7 @@ from api.health import health_router
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
 from api.observing import Observed
+from api.page import WORTH_ASKING, page_router
 from api.playground import add_playground
 from api.reindex import reindex_router
 from api.search import search_router
@@ -63,12 +63,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(documents_router(service))
     app.include_router(search_router(service))
     app.include_router(reindex_router(service))
+    app.include_router(page_router(service))
     add_playground(app, service)
-
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/rag/playground/")
-
     return app
 
 
@@ -212,19 +208,18 @@ def _greeting(service: Service, url: str) -> str:
     roots = ", ".join(str(Path(root)) for root in settings.folders) or "nothing"
     watched = "" if settings.watch.mode == "off" else ", and follows what changes there"
     phoenix = settings.phoenix.endpoint or "off"
+    questions = "\n".join(f'  tandem ask "{question}"' for question in WORTH_ASKING)
     return f"""
 Tandem is ready. It answers while it indexes {roots}{watched}.
 
-  playground  {url}/rag/playground/
+  page        {url}/
   API         {url}/openapi.json
   traces      {phoenix}
   answers by  {"the language model at " + settings.llm.base_urls[0] if reader else "extracts"}
 
-Three questions worth asking, in another terminal:
+Three questions worth asking, on the page or in another terminal:
 
-  tandem ask "What happens when the language model server is down?"
-  tandem ask "How does Tandem know that a file has moved?"
-  tandem ask "Why is grading limited to one token a document?"
+{questions}
 
 Stop with Ctrl-C.
 """

@@ -19,7 +19,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from api.event_stream import TypedEvents, frame
 from errors import TandemError
-from graph.events import Event
+from graph.step import Event
 
 _TAGS = {
     "p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li",
@@ -93,7 +93,7 @@ class RenderedEvents:
             shown = _shown(self._answer.feed(event["data"]["text"]))
             return self._typed.events([event]) + shown
         if event["event"] == "done":
-            return frame("done", rendered(event["data"]))
+            return _shown(self._answer.finish()) + frame("done", rendered(event["data"]))
         return self._typed.events([event])
 
 
