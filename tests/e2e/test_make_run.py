@@ -110,7 +110,7 @@ def test_make_run_answers_from_the_documents_and_stops_cleanly(clone: Path) -> N
 
         eventually(indexed, READY_WITHIN_S, "the service has indexed docs/")
         printed = (clone / "output.log").read_text()
-        assert f"http://127.0.0.1:{port}/rag/playground/" in printed
+        assert f"http://127.0.0.1:{port}/" in printed
         questions = re.findall(r'tandem ask "(.+)"', printed)
         assert len(questions) == 3
         for question in questions:
