@@ -10,7 +10,7 @@ they cost nothing, and a command line has to start quickly.
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,9 +18,10 @@ from settings import PhoenixSettings
 
 if TYPE_CHECKING:
     import httpx
-    from langchain_core.documents import Document
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
 
+    from backends.phoenix.annotations import Annotations
     from backends.phoenix.exporter import PhoenixExporter
 
 _QUEUE_SIZE = 2048
@@ -41,9 +42,11 @@ class Tracing:
         self,
         provider: "TracerProvider | None" = None,
         exporter: "PhoenixExporter | None" = None,
+        annotations: "Annotations | None" = None,
     ) -> None:
         self._provider = provider
         self._exporter = exporter
+        self._annotations = annotations
 
     @property
     def enabled(self) -> bool:
@@ -52,14 +55,20 @@ class Tracing:
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
         """Stop recording, and deliver what waits for at most ``timeout_s`` seconds. Blocks."""
-        provider, exporter = self._provider, self._exporter
-        if provider is None or exporter is None:
+        provider, exporter, annotations = self._provider, self._exporter, self._annotations
+        if provider is None or exporter is None or annotations is None:
             return
-        self._provider = self._exporter = None
+        deadline = time.monotonic() + timeout_s
+        self._provider = self._exporter = self._annotations = None
         _uninstrument()
         exporter.hurry(timeout_s)
+
+        def deliver() -> None:
+            provider.shutdown()
+            annotations.close(deadline - time.monotonic())  # after their spans
+
         # The provider would wait 30 s for a peer that hangs; the process need not.
-        thread = threading.Thread(target=provider.shutdown, name="tracing-shutdown", daemon=True)
+        thread = threading.Thread(target=deliver, name="tracing-shutdown", daemon=True)
         thread.start()
         thread.join(timeout_s)
 
@@ -85,46 +94,52 @@ def start_tracing(
     if not settings.endpoint:
         return Tracing()
 
+    from backends.phoenix.annotations import Annotations, use
     from backends.phoenix.exporter import PhoenixExporter
 
     exporter = PhoenixExporter(settings.endpoint, transport=transport)
     provider = _provider(settings.project, exporter)
     _instrument(provider)
-    _active = Tracing(provider, exporter)
+    annotations = Annotations(settings.endpoint, transport=transport)
+    use(annotations)
+    _active = Tracing(provider, exporter, annotations)
     return _active
 
 
-def current_trace_id() -> str | None:
-    """The trace that the running node belongs to, 32 hexadecimal digits; None outside of one."""
+def current_span() -> "Span | None":
+    """The span of the running node, or of whatever else LangChain runs; None outside of one."""
     if _active is None:
         return None
     from openinference.instrumentation.langchain import get_current_span
     from opentelemetry import trace
 
-    context = (get_current_span() or trace.get_current_span()).get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+    span = get_current_span() or trace.get_current_span()
+    return span if span.get_span_context().is_valid else None
 
 
-def record_documents(run_id: UUID, documents: Sequence["Document"]) -> None:
-    """Give a retriever's span the ids and scores of its documents, by which Phoenix joins.
+def current_trace_id() -> str | None:
+    """The trace that the running node belongs to, 32 hexadecimal digits; None outside of one."""
+    span = current_span()
+    return None if span is None else f"{span.get_span_context().trace_id:032x}"
 
-    To be called by the retriever with its ``run_manager.run_id`` before it returns: openinference
-    adds text and metadata after that, and ends the span. A document's score is its metadata's
-    ``score``. Attributes: https://arize-ai.github.io/openinference/spec/semantic_conventions.html.
-    """
+
+def span_of(run_id: UUID) -> "Span | None":
+    """The span of one of LangChain's runs; None with tracing off."""
     if _active is None:
-        return
+        return None
     from openinference.instrumentation.langchain import LangChainInstrumentor
 
-    span = LangChainInstrumentor().get_span(run_id)
-    if span is None:
-        return
-    for position, document in enumerate(documents):
-        prefix = f"retrieval.documents.{position}.document"
-        if document.id is not None:
-            span.set_attribute(f"{prefix}.id", document.id)
-        if (score := document.metadata.get("score")) is not None:
-            span.set_attribute(f"{prefix}.score", float(score))
+    return LangChainInstrumentor().get_span(run_id)
+
+
+def root_span() -> "Span | None":
+    """The span at the top of the running node's trace, as far as LangChain knows."""
+    if _active is None:
+        return None
+    from openinference.instrumentation.langchain import get_ancestor_spans
+
+    above = get_ancestor_spans()
+    return above[-1] if above else current_span()
 
 
 def _provider(project: str, exporter: "PhoenixExporter") -> "TracerProvider":
@@ -169,5 +184,8 @@ def _uninstrument() -> None:
     global _active
     from openinference.instrumentation.langchain import LangChainInstrumentor
 
+    from backends.phoenix.annotations import use
+
     LangChainInstrumentor().uninstrument()
+    use(None)
     _active = None

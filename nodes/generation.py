@@ -1,11 +1,13 @@
 """``generate``: the answer, streamed, with its citations, its verdicts and its status."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from langgraph.runtime import Runtime
 
 from backends.reader import Reader, Thought, Turn
+from backends.recording import record_support
 from backends.tracing import current_trace_id
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
@@ -49,6 +51,7 @@ async def generate(
     async with verifying(state["asked"], documents, step.verdict) as verification:
         watching = None if mode == "off" else verification
         written = await _write(state, degraded, (reader, fallback), watching, step)
+    _record(written.checked, written.reader is fallback)
     struck = [claim for claim, verdict in written.checked if verdict["supported"] is False]
     kept = without(written.text, struck) if mode == "enforce" else written.text
     answer, citations = cite(kept, documents)
@@ -129,6 +132,14 @@ async def _collect(
         step.token(piece)
         if verification is not None:
             verification.feed(piece, reader)
+
+
+def _record(checked: Sequence[tuple[Claim, Verdict]], extractive: bool) -> None:
+    """Puts the verdicts down in the run's trace."""
+    verdicts = [verdict for _, verdict in checked]
+    supported = sum(verdict["supported"] is True for verdict in verdicts)
+    failed = [verdict["sentence"] for verdict in verdicts if verdict["supported"] is False]
+    record_support(supported, failed, "CODE" if extractive else "LLM")
 
 
 def _notices(answer: str, cited: bool, *, extractive: bool) -> list[str]:

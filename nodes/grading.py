@@ -6,6 +6,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from backends.reader import Passage, Reader
+from backends.recording import record_grades
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.deadline import seconds_to_search
@@ -49,6 +50,7 @@ async def grade_relevance(
     documents = relevant(_all_found(state), grades, threshold)
     unknown = sum(grades[passage["id"]] is None for passage in new)
     kept = {passage["id"] for passage in documents}
+    record_grades(grades, kept, "CODE" if down or reader is fallback else "LLM")
     step.report(
         graded=len(new),
         unknown=unknown,

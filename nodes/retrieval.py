@@ -17,8 +17,8 @@ from backends.extractive.parts import parts
 from backends.filters import SearchFilters
 from backends.queries import untried
 from backends.reader import Passage
+from backends.recording import record_documents
 from backends.search import Mode
-from backends.tracing import record_documents
 from errors import EmbeddingsUnavailable, FingerprintMismatch
 from graph.context import RagContext
 from graph.freshness import Freshen

@@ -2,60 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import httpx
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
-from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import BaseTracer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from backends.connections import Backends
-from backends.extractive.reader import ExtractiveReader
-from backends.language_model import LanguageModel
 from backends.tracing import start_tracing
-from graph.builder import RagGraph, build_graph
+from graph.builder import RagGraph
 from graph.context import RagContext
 from graph.events import run_events
 from graph.state import RagOutput
-from settings import LanguageModelSettings, PhoenixSettings, Settings
-from tests.fakes import WordEmbeddings, as_document, passage
+from settings import PhoenixSettings
+from tests.language_model_graph import choices, graph_on
 from tests.language_model_server import DONE, Reply, batch, completion, lines, scripted, stream
 
-BEES = passage("Bees fly as fast as 25 km/h.")
-ANTS = passage("Ants carry fifty times their weight.")
-CHAT, BATCH = "/v1/chat/completions", "/v1/chat/completions/batch"
 NOTHING = {"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}
-
-
-class Store:
-    """Finds the same two passages, whatever is asked."""
-
-    async def search(self, query: str, **_: object) -> list[Document]:
-        return [as_document(BEES), as_document(ANTS)]
-
-
-@asynccontextmanager
-async def graph_on(*urls: str, **changes: Any) -> AsyncIterator[RagGraph]:
-    """The real graph with the real client of the language model."""
-    llm = LanguageModelSettings(base_urls=list(urls), **changes)
-    backends = Backends(
-        settings=Settings(_env_file=None, llm=llm),
-        embeddings=WordEmbeddings(),
-        sparse=cast(Any, None),
-        store=cast(Any, Store()),
-        extractive=ExtractiveReader(WordEmbeddings()),
-        language_model=LanguageModel(llm),
-    )
-    try:
-        yield build_graph(backends)
-    finally:
-        assert backends.language_model is not None
-        await backends.language_model.aclose()
 
 
 async def answered(graph: RagGraph, question: str = "How fast do bees fly?") -> RagOutput:
@@ -217,23 +185,34 @@ async def test_single_tokens_are_told_only_to_those_who_listen(listening: bool) 
     assert call.outputs["generations"][0][0]["text"] == "25 km/h [1]."
 
 
-@pytest.fixture
-def traces() -> Iterator[list[ExportTraceServiceRequest]]:
-    """What Phoenix got once the tracing has ended; the fixture starts it."""
-    requests: list[ExportTraceServiceRequest] = []
+class Phoenix:
+    """What Phoenix gets while the tracing is on."""
 
-    def take(request: httpx.Request) -> httpx.Response:
-        requests.append(ExportTraceServiceRequest.FromString(request.content))
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.annotations: list[dict[str, Any]] = []
+        settings = PhoenixSettings(endpoint="http://127.0.0.1:6006", project="tests")
+        self.tracing = start_tracing(settings, transport=httpx.MockTransport(self._take))
+
+    def _take(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/traces":
+            taken = ExportTraceServiceRequest.FromString(request.content)
+            scopes = [scope for each in taken.resource_spans for scope in each.scope_spans]
+            self.spans += [span for scope in scopes for span in scope.spans]
+        else:
+            self.annotations += json.loads(request.content)["data"]
         return httpx.Response(200)
 
-    settings = PhoenixSettings(endpoint="http://127.0.0.1:6006", project="tests")
-    tracing = start_tracing(settings, transport=httpx.MockTransport(take))
-    yield requests
-    tracing.shutdown()
+
+@pytest.fixture
+def phoenix() -> Iterator[Phoenix]:
+    phoenix = Phoenix()
+    yield phoenix
+    phoenix.tracing.shutdown()
 
 
 async def test_runs_at_the_same_time_each_name_their_own_trace(
-    traces: list[ExportTraceServiceRequest],
+    phoenix: Phoenix,
 ) -> None:
     async with (
         scripted(stream("25", " [1]."), v1_chat_completions_batch=[batch("yes", "no")]) as server,
@@ -241,17 +220,51 @@ async def test_runs_at_the_same_time_each_name_their_own_trace(
     ):
         questions = [f"How fast do bees fly, {n}?" for n in range(8)]
         outputs = await asyncio.gather(*(answered(graph, question) for question in questions))
-    tracing = start_tracing(PhoenixSettings())  # the one that is on
-    await tracing.aclose(timeout_s=10)
+    await phoenix.tracing.aclose(timeout_s=10)
     asked = {
         span.trace_id.hex(): item.value.string_value
-        for request in traces
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
+        for span in phoenix.spans
         if not span.parent_span_id
         for item in span.attributes
         if item.key == "input.value"
     }
     assert {output["trace_id"]: output["question"] for output in outputs} == asked
     assert len(asked) == 8
+
+
+async def test_grades_and_verdicts_are_annotations_of_the_run_that_made_them(
+    phoenix: Phoenix,
+) -> None:
+    verdicts = [completion(w, {w: math.log(0.9)}) for w in ("yes", "no")]
+    answer = stream("Bees fly at 25 km/h [1]. ", "They sing [1].")
+    async with (
+        scripted(answer, *verdicts, v1_chat_completions_batch=[choices(0.9, 0.1)]) as server,
+        graph_on(f"{server.url}/v1") as graph,
+    ):
+        await graph.ainvoke({"question": "How fast do bees fly?"}, context=RagContext())
+    await phoenix.tracing.aclose(timeout_s=10)
+
+    spans = {span.name: span.span_id.hex() for span in phoenix.spans}
+    *documents, whole = phoenix.annotations
+    assert {each["span_id"] for each in documents} == {spans["PassageRetriever"]}
+    told = [
+        (d["document_position"], d["name"], d["result"], d["annotator_kind"]) for d in documents
+    ]
+    assert told == [
+        (0, "relevance", {"score": pytest.approx(0.9), "label": "kept"}, "LLM"),
+        (1, "relevance", {"score": pytest.approx(0.1), "label": "left out"}, "LLM"),
+    ]
+    (root,) = [span for span in phoenix.spans if not span.parent_span_id]
+    assert whole["span_id"] == root.span_id.hex()
+    assert (whole["name"], whole["annotator_kind"]) == ("groundedness", "LLM")
+    assert whole["result"] == {
+        "score": 0.5, "label": "partly", "explanation": "Not supported: They sing.",
+    }  # fmt: skip
+
+
+async def test_what_the_extractive_reader_judges_is_put_down_as_code(phoenix: Phoenix) -> None:
+    async with graph_on("http://127.0.0.1:9/v1") as graph:
+        await graph.ainvoke({"question": "How fast do bees fly?"}, context=RagContext())
+    await phoenix.tracing.aclose(timeout_s=10)
+    assert {each["annotator_kind"] for each in phoenix.annotations} == {"CODE"}
+    assert {each["name"] for each in phoenix.annotations} == {"relevance", "groundedness"}

@@ -18,7 +18,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typing_extensions import TypedDict
 
 from backends import tracing
-from backends.tracing import Tracing, current_trace_id, record_documents, start_tracing
+from backends.recording import record_documents
+from backends.tracing import Tracing, current_trace_id, start_tracing
 from settings import PhoenixSettings
 
 SETTINGS = PhoenixSettings(endpoint="http://127.0.0.1:6006", project="tests")
