@@ -11,6 +11,7 @@ from langchain_ollama import ChatOllama
 from langgraph.constants import TAG_NOSTREAM
 
 from backends.accounting import NO_USAGE, added, put_down, usage_of
+from backends.chat.model_server import ModelServer
 from backends.chat.replies import chosen, thought_of, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, all_of
 from backends.chat.server import (
@@ -43,13 +44,13 @@ class _Chat(VisibleChat, ChatOllama):
     """Streams readable text only."""
 
 
-class OllamaServer:
+class OllamaServer(ModelServer):
     """One Ollama server at ``base_url`` (``http://host:11434``; an ending ``/v1`` is ignored)."""
 
     def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
         self._settings = settings
         address = base_url.rstrip("/").removesuffix("/v1")
-        self._url = displayed(address)
+        super().__init__(displayed(address))
         connection: dict[str, Any] = {
             "timeout": httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
         }
@@ -60,46 +61,8 @@ class OllamaServer:
         # ChatOllama opens this client and has no method to close it; one is enough.
         self._client: Any = self._chat._async_client
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._served: ServedModel | None = None
         self._thinks: bool | None = None
         """Whether the model's thinking is asked for; others refuse the question."""
-
-    @property
-    def url(self) -> str:
-        """Its address, for messages."""
-        return self._url
-
-    async def check(self) -> None:
-        """Ask for what is pulled; another model, or another version of it, is learnt anew."""
-        with self._translated():
-            async with asyncio.timeout(2 * self._settings.connect_timeout_s):
-                pulled = {m.model: m for m in (await self._client.list()).models if m.model}
-        name = self._settings.model or next(iter(pulled), None)
-        if name is None:
-            raise LanguageModelUnavailable(
-                f"Ollama at {self._url} has no model: run `ollama pull MODEL` there."
-            )
-        model = pulled.get(name) or pulled.get(f"{name}:latest")
-        digest = model.digest if model else None
-        if self._served is None or (self._served.id, self._served.root) != (name, digest):
-            with self._translated():
-                shown = await self._client.show(name)
-            window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
-            self._chat.model, self._chat.opens_thinking = name, False
-            self._thinks = True if "thinking" in (shown.capabilities or ()) else None
-            self._served = ServedModel(name, min(window, CONTEXT_TOKENS), digest)
-
-    async def served(self) -> ServedModel:
-        """The configured model, or the first that is pulled."""
-        if self._served is None:
-            await self.check()
-        if self._served is None:
-            raise LanguageModelUnavailable(f"The model at {self._url} is just being exchanged.")
-        return self._served
-
-    def forget(self) -> None:
-        """Ask for the model again next time."""
-        self._served = None
 
     async def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
@@ -147,6 +110,29 @@ class OllamaServer:
         """Close its connections."""
         await self._client.close()
 
+    async def _ask_for_model(self, known: ServedModel | None) -> ServedModel:
+        """Among what is pulled; the same digest is the same model, whose window is known."""
+        with self._translated():
+            async with asyncio.timeout(2 * self._settings.connect_timeout_s):
+                pulled = {m.model: m for m in (await self._client.list()).models if m.model}
+        name = self._settings.model or next(iter(pulled), None)
+        if name is None:
+            raise LanguageModelUnavailable(
+                f"Ollama at {self.url} has no model: run `ollama pull MODEL` there."
+            )
+        model = pulled.get(name) or pulled.get(f"{name}:latest")
+        digest = model.digest if model else None
+        if known is not None and (known.id, known.root) == (name, digest):
+            return known
+        with self._translated():
+            shown = await self._client.show(name)
+        self._thinks = True if "thinking" in (shown.capabilities or ()) else None
+        window = _context_length(dict(shown.modelinfo or {})) or CONTEXT_TOKENS
+        return ServedModel(name, min(window, CONTEXT_TOKENS), digest)
+
+    def _begin_anew(self, served: ServedModel) -> None:
+        self._chat.model, self._chat.opens_thinking = served.id, False
+
     async def _choose(self, prompt: Prompt, choices: Sequence[str]) -> dict[str, float] | None:
         async with self._slots:
             reply = await self._invoke(
@@ -179,22 +165,22 @@ class OllamaServer:
             raise self._refusal(exc) from exc
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as exc:
             raise Unreachable(
-                f"Ollama at {self._url} cannot be reached: check that it runs and that "
+                f"Ollama at {self.url} cannot be reached: check that it runs and that "
                 "TANDEM_LLM__BASE_URLS is right."
             ) from exc
         except (TimeoutError, httpx.TimeoutException) as exc:
             raise ServerDown(
-                f"Ollama at {self._url} did not answer in time: it may be loading the model. "
+                f"Ollama at {self.url} did not answer in time: it may be loading the model. "
                 "Try again, or raise TANDEM_LLM__TIMEOUT_S."
             ) from exc
         except httpx.HTTPError as exc:
             raise ServerFailing(
-                f"Ollama at {self._url} stopped in the middle of its reply: {shortened(exc)}"
+                f"Ollama at {self.url} stopped in the middle of its reply: {shortened(exc)}"
             ) from exc
         except (TypeError, KeyError, AttributeError, ValueError) as exc:
             # What the libraries raise on a reply that is not Ollama's.
             raise WrongProtocol(
-                f"{self._url} does not answer like Ollama ({shortened(exc)}): check "
+                f"{self.url} does not answer like Ollama ({shortened(exc)}): check "
                 "TANDEM_LLM__BASE_URLS and TANDEM_LLM__PROVIDER."
             ) from exc
 
@@ -203,19 +189,19 @@ class OllamaServer:
         said = shortened(exc.error)
         if exc.status_code in (401, 403):
             return Refused(
-                f"Ollama at {self._url} refuses the API key: set TANDEM_LLM__API_KEY.",
+                f"Ollama at {self.url} refuses the API key: set TANDEM_LLM__API_KEY.",
                 exc.status_code,
             )
         if exc.status_code == 404:
             return ModelNotServed(
-                f"Ollama at {self._url} does not have the model ({said}): run "
+                f"Ollama at {self.url} does not have the model ({said}): run "
                 f"`ollama pull {self._settings.model or 'MODEL'}` there.",
                 exc.status_code,
             )
         if exc.status_code == 429 or exc.status_code >= 500:
             kind = ServerFailing if exc.status_code >= 500 else ServerBusy
-            return kind(f"Ollama at {self._url} cannot take the request now ({said}). Try again.")
-        return Refused(f"Ollama at {self._url} refused the request: {said}", exc.status_code)
+            return kind(f"Ollama at {self.url} cannot take the request now ({said}). Try again.")
+        return Refused(f"Ollama at {self.url} refused the request: {said}", exc.status_code)
 
 
 def _options(served: ServedModel, max_tokens: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backends.chat.answer_text import THINK, AnswerText
 from backends.chat.connection import Connection
+from backends.chat.model_server import ModelServer
 from backends.chat.protocol import (
     BATCH,
     CHAT,
@@ -26,7 +27,7 @@ from backends.chat.requests import MAX_CONCURRENT, Form, all_of
 from backends.chat.run import ChatRun, chat_run
 from backends.chat.server import Prompt, Refused, ServedModel, ServerBusy, WrongProtocol
 from backends.reader import Piece, Thought
-from errors import LanguageModelUnavailable, PromptTooLong
+from errors import PromptTooLong
 from settings import LanguageModelSettings
 
 # What a server answers that does not know a path.
@@ -49,39 +50,15 @@ class _Abilities:
     """Whether its chat template begins every reply inside a thinking block."""
 
 
-class OpenAIServer:
+class OpenAIServer(ModelServer):
     """One OpenAI-compatible server at ``base_url`` (which ends in ``/v1``)."""
 
     def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
         self._settings = settings
         self._connection = Connection(settings, base_url)
-        self._served: ServedModel | None = None
+        super().__init__(self._connection.url)
         self._able = _Abilities()
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-
-    @property
-    def url(self) -> str:
-        """Its address, for messages."""
-        return self._connection.url
-
-    async def check(self) -> None:
-        """Ask for the models; another one, or another context, is learnt anew."""
-        listed = await self._connection.probe("/models")
-        served = served_model(listed, self._settings.model, self.url)
-        if served != self._served:
-            self._served, self._able = served, _Abilities()
-
-    async def served(self) -> ServedModel:
-        """The configured model, or the first that the server lists."""
-        if self._served is None:
-            await self.check()
-        if self._served is None:
-            raise LanguageModelUnavailable(f"The model at {self.url} is just being exchanged.")
-        return self._served
-
-    def forget(self) -> None:
-        """Learn everything anew next time."""
-        self._served, self._able = None, _Abilities()
 
     async def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
@@ -159,6 +136,13 @@ class OpenAIServer:
     async def aclose(self) -> None:
         """Close its connections."""
         await self._connection.aclose()
+
+    async def _ask_for_model(self, known: ServedModel | None) -> ServedModel:
+        listed = await self._connection.probe("/models")
+        return served_model(listed, self._settings.model, self.url)
+
+    def _begin_anew(self, served: ServedModel) -> None:
+        self._able = _Abilities()
 
     async def _choose_in_one(
         self, model: ServedModel, prompts: Sequence[Prompt], choices: Sequence[str], run: ChatRun

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from backends.accounting import NO_USAGE, added, put_down, usage_of
 from backends.chat.failures import Failures
+from backends.chat.model_server import ModelServer
 from backends.chat.protocol import CHOICE_TOKENS, NO_THINKING, forms, read_choices, served_model
 from backends.chat.replies import thought_of, without_thinking
 from backends.chat.requests import MAX_CONCURRENT, Form, all_of
@@ -36,14 +37,14 @@ class _Chat(VisibleChat, ChatOpenAI):
     """Streams readable text only."""
 
 
-class StockOpenAIServer:
+class StockOpenAIServer(ModelServer):
     """One OpenAI-compatible server at ``base_url`` (which usually ends in ``/v1``)."""
 
     def __init__(self, settings: LanguageModelSettings, base_url: str) -> None:
         self._settings = settings
-        self._url = displayed(base_url)
+        super().__init__(displayed(base_url))
         key = settings.api_key.get_secret_value() if settings.api_key else ""
-        self._failures = Failures(self._url, key)
+        self._failures = Failures(self.url, key)
         timeout = openai.Timeout(settings.timeout_s, connect=settings.connect_timeout_s)
         self._chat = _Chat(
             model=settings.model or "",
@@ -67,31 +68,6 @@ class StockOpenAIServer:
         )
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._form = Form()
-        self._served: ServedModel | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address, for messages."""
-        return self._url
-
-    async def check(self) -> None:
-        """Ask for the models; another one, or another context, is learnt anew."""
-        served = served_model(await self._listed(), self._settings.model, self._url)
-        if served != self._served:
-            self._served, self._form = served, Form()
-            self._chat.model_name, self._chat.opens_thinking = served.id, False
-
-    async def served(self) -> ServedModel:
-        """The configured model, or the first that the server lists."""
-        if self._served is None:
-            await self.check()
-        if self._served is None:
-            raise LanguageModelUnavailable(f"The model at {self._url} is just being exchanged.")
-        return self._served
-
-    def forget(self) -> None:
-        """Learn everything anew next time."""
-        self._served = None
 
     async def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
@@ -138,6 +114,13 @@ class StockOpenAIServer:
         """Close its connections."""
         await self._client.close()
         await self._probe.close()
+
+    async def _ask_for_model(self, known: ServedModel | None) -> ServedModel:
+        return served_model(await self._listed(), self._settings.model, self.url)
+
+    def _begin_anew(self, served: ServedModel) -> None:
+        self._form = Form()
+        self._chat.model_name, self._chat.opens_thinking = served.id, False
 
     async def _listed(self) -> object:
         """The list of models; a gateway may have none, which matters only where none is named."""
