@@ -87,6 +87,8 @@ class ScriptedServer:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     listener: asyncio.Server | None = None
+    connections: int = 0
+    """Taken since the start."""
     abandoned: int = 0
     """Replies that hung and whose client did not wait for the rest."""
 
@@ -101,6 +103,7 @@ class ScriptedServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request at a time."""
+        self.connections += 1
         try:
             while line := await reader.readline():
                 path = line.split()[1].decode()

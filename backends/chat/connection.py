@@ -4,9 +4,10 @@ Plain ``httpx``: a call through the ``openai`` library costs twice the processor
 ``ChatOpenAI`` three times, and an answer pays for every token.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -20,6 +21,8 @@ _MAX_CONNECTIONS = 512
 # Below the five seconds after which vLLM closes an idle connection: nobody is to use one that is
 # just being closed.
 _KEEP_ALIVE_S = 4.0
+_END_S = 0.1
+"""From a stream's last event to the end of its body; both are written at once."""
 _MAX_LINE = 4_000_000
 """Bytes of one event; a server that never ends a line must not fill the memory."""
 
@@ -71,8 +74,10 @@ class Connection:
                 if response.is_error:
                     await response.aread()
                     raise self._refusal(response)
-                async for data in _data(response.aiter_bytes()):
+                chunks = response.aiter_bytes()
+                async for data in _data(chunks):
                     if data == b"[DONE]":
+                        await _finish(chunks)
                         return
                     event: dict[str, Any] = json.loads(data)
                     if "error" in event:
@@ -117,6 +122,17 @@ class Connection:
 
     def _refusal(self, response: httpx.Response) -> LanguageModelUnavailable:
         return self._failures.refusal(response.status_code, response.content)
+
+
+async def _finish(chunks: AsyncIterator[bytes]) -> None:
+    """Read the end of a body that says nothing more: unread, it costs the connection.
+
+    A server that does not end it in time loses its connection, as it would have.
+    """
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_END_S):
+            async for _ in chunks:
+                pass
 
 
 async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

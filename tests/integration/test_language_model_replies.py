@@ -1,6 +1,7 @@
 """Bad replies of a language-model server, each with the outcome that is promised for it."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -261,6 +262,19 @@ async def test_a_stream_without_an_answer_is_an_error(reply: Reply, says: str) -
 
 async def test_a_doubled_end_of_stream_changes_nothing() -> None:
     assert await streamed(stream("A", "B", end=[DONE, DONE])) == ["A", "B"]
+
+
+async def test_answers_follow_each_other_on_one_connection() -> None:
+    async with scripted(stream("A", "B")) as server, client(server) as model:
+        for _ in range(4):
+            assert [piece async for piece in model.stream(ASK)] == ["A", "B"]
+    assert server.connections == 2  # the list of models is asked for over one of its own
+
+
+async def test_an_answer_ends_at_once_where_its_body_does_not() -> None:
+    begun = time.monotonic()
+    assert await streamed(stream("A", "B", end=[DONE, HANG])) == ["A", "B"]
+    assert time.monotonic() - begun < 2
 
 
 async def test_thinking_is_left_out_of_a_streamed_answer() -> None:
