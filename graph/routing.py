@@ -1,4 +1,8 @@
-"""Where a run goes next: pure functions of the state and the knobs."""
+"""Where a run goes next: pure functions of the state and the knobs.
+
+They wait for nothing, and are coroutines all the same: LangGraph calls a plain function in another
+thread, which costs each question more than the function does.
+"""
 
 from typing import Literal
 
@@ -9,12 +13,12 @@ from graph.deadline import seconds_to_search
 from graph.state import RagState
 
 
-def route_at_start(state: RagState) -> Literal["retrieve", "rewrite_query"]:
+async def route_at_start(state: RagState) -> Literal["retrieve", "rewrite_query"]:
     """Search at once; a question that follows others is first made to stand alone."""
     return "rewrite_query" if state.get("conversation") else "retrieve"
 
 
-def route_after_grading(
+async def route_after_grading(
     state: RagState, runtime: Runtime[RagContext]
 ) -> Literal["generate", "rewrite_query"]:
     """Answer once something relevant was found; search again while that is allowed."""
@@ -23,7 +27,7 @@ def route_after_grading(
     return "generate" if seconds_to_search(state, runtime.context) == 0 else "rewrite_query"
 
 
-def route_after_rewriting(
+async def route_after_rewriting(
     state: RagState, runtime: Runtime[RagContext]
 ) -> Literal["retrieve", "generate"]:
     """Search with the new queries; without one, or without time, there is nothing left to try."""

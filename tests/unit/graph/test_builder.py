@@ -752,3 +752,19 @@ async def test_the_answer_says_how_fresh_the_index_was_before_it_was_searched(
     output = await run(build_graph(backends(store), freshness))
     assert output["index"]["pending"] == 2
     assert searches == [0]
+
+
+async def test_a_run_hands_nothing_to_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ScriptedReader({BEES["text"]: 0.9}, rewrites=["bee speed"], pieces=["25 km/h [1]"])
+    graph = rag(monkeypatch, ScriptedStore([ANTS], by_query={"bee speed": [BEES]}), reader)
+    handed: list[object] = []
+    loop = asyncio.get_running_loop()
+    in_executor = loop.run_in_executor
+
+    def watched(executor: Any, function: Any, *arguments: Any) -> Any:
+        handed.append(function)
+        return in_executor(executor, function, *arguments)
+
+    monkeypatch.setattr(loop, "run_in_executor", watched)
+    assert (await run(graph))["queries"] == ["How fast do bees fly?", "bee speed"]
+    assert handed == []

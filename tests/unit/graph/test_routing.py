@@ -1,5 +1,6 @@
 """Where a run goes next."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,11 +18,12 @@ def runtime(**knobs: Any) -> Any:
 
 def route(state: dict[str, Any], **knobs: Any) -> str:
     found = {"documents": [], "queries": ["q"], "rewrites": 0, **state}
-    return route_after_grading(cast(RagState, found), runtime(**knobs))
+    return asyncio.run(route_after_grading(cast(RagState, found), runtime(**knobs)))
 
 
 def route_rewritten(state: dict[str, Any], **knobs: Any) -> str:
-    return route_after_rewriting(cast(RagState, {"queries": ["q"], **state}), runtime(**knobs))
+    rewritten = cast(RagState, {"queries": ["q"], **state})
+    return asyncio.run(route_after_rewriting(rewritten, runtime(**knobs)))
 
 
 def test_something_relevant_is_answered_from_at_once() -> None:
@@ -59,10 +61,10 @@ def test_a_first_search_is_made_however_late_it_is(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_question_that_follows_others_is_rewritten_first() -> None:
-    assert route_at_start(cast(RagState, {"question": "Why?"})) == "retrieve"
+    assert asyncio.run(route_at_start(cast(RagState, {"question": "Why?"}))) == "retrieve"
     turn = {"question": "Who?", "answer": "I."}
     follow_up = cast(RagState, {"question": "Why?", "conversation": [turn]})
-    assert route_at_start(follow_up) == "rewrite_query"
+    assert asyncio.run(route_at_start(follow_up)) == "rewrite_query"
 
 
 def test_without_a_new_query_the_run_goes_on_to_say_that_nothing_was_found() -> None:
