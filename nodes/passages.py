@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import zip_longest
 
 from langchain_core.documents import Document
@@ -23,28 +24,17 @@ def distinct(found: Sequence[Document]) -> list[Document]:
     The better one's metadata tells in ``also_in`` the other documents' sources. Two texts with
     different numbers or negations are no duplicates, however alike they are.
     """
-    kept: list[tuple[Document, Shingles, frozenset[str]]] = []
+    kept: list[_Text] = []
     sources: list[list[str]] = []
     for document in found:
-        words = _WORD.findall(document.page_content.casefold())
-        shingles, decisive = _shingles(words), frozenset(filter(_DECISIVE.search, words))
-        same = next(
-            (
-                place
-                for place, (_, others, numbers) in enumerate(kept)
-                if numbers == decisive and _are_alike(shingles, others)
-            ),
-            None,
-        )
+        text = _Text(document)
+        same = next((place for place, other in enumerate(kept) if text.repeats(other)), None)
         if same is None:
-            kept.append((document, shingles, decisive))
+            kept.append(text)
             sources.append([])
         else:
             sources[same] += [document.metadata.get("source") or "", *_also_in(document)]
-    return [
-        _mentioning(document, others)
-        for (document, _, _), others in zip(kept, sources, strict=True)
-    ]
+    return [_mentioning(text.document, others) for text, others in zip(kept, sources, strict=True)]
 
 
 def in_turn(rankings: Sequence[Sequence[Document]]) -> list[Document]:
@@ -59,9 +49,22 @@ def in_turn(rankings: Sequence[Sequence[Document]]) -> list[Document]:
     return list(found.values())
 
 
-def _shingles(words: Sequence[str]) -> Shingles:
-    size = min(_SHINGLE, len(words))
-    return frozenset(tuple(words[start : start + size]) for start in range(len(words) - size + 1))
+class _Text:
+    """A passage, as it is compared. Most differ in a number already, and need no shingles."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._words = _WORD.findall(document.page_content.casefold())
+        self._decisive = frozenset(filter(_DECISIVE.search, self._words))
+
+    def repeats(self, other: "_Text") -> bool:
+        return self._decisive == other._decisive and _are_alike(self._shingles, other._shingles)
+
+    @cached_property
+    def _shingles(self) -> Shingles:
+        size = min(_SHINGLE, len(self._words))
+        starts = range(len(self._words) - size + 1)
+        return frozenset(tuple(self._words[start : start + size]) for start in starts)
 
 
 def _are_alike(one: Shingles, other: Shingles) -> bool:
