@@ -23,6 +23,8 @@ from api.health import health_router
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
 from api.observing import Observed
+from api.openai_compatible import openai_router
+from api.openai_errors import OpenAIErrors
 from api.page import WORTH_ASKING, page_router
 from api.playground import add_playground
 from api.reindex import reindex_router
@@ -53,6 +55,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BrokenOffStreams)
     app.add_middleware(JsonBodies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_middleware(OpenAIErrors)
     metrics = Metrics()
     service.measured = metrics.run
     app.add_middleware(Observed, metrics=metrics)  # the last added is the outermost
@@ -60,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(health_router(service))
     app.include_router(metrics_router(service, metrics))
     app.include_router(ask_router(service))
+    app.include_router(openai_router(service))
     app.include_router(documents_router(service))
     app.include_router(search_router(service))
     app.include_router(reindex_router(service))

@@ -1,21 +1,24 @@
-"""LangServe at ``/rag``. Its authors only mend it now, so nothing else depends on it."""
+"""LangServe at ``/rag`` and ``/chat``. Its authors only mend it now: nothing else depends on it."""
 
 import warnings
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, FastAPI
-from langchain_core.runnables import Runnable, RunnableGenerator
+from fastapi import APIRouter, Depends, FastAPI, Request
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langserve import add_routes
+from langserve.server import EndpointName
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.leaving import LeavableRoute
 from api.run import Run
-from api.security import asks
+from api.security import Caller, asks, requires
 from api.service import Service
 from backends.accounting import AnsweringModel, Usage
-from backends.reader import Passage
+from backends.reader import Passage, Turn
 from errors import TandemError
 from graph.citation import Citation, place
 from graph.freshness import Freshness, in_words
@@ -23,6 +26,9 @@ from graph.question import MAX_QUESTION_CHARS
 from graph.state import RagOutput, Status
 from graph.step import Event
 from graph.verdict import Verdict
+from nodes.conversation import Said, question_and_turns
+
+MAX_MESSAGES = 1_000
 
 
 class Question(BaseModel):
@@ -35,6 +41,16 @@ class Question(BaseModel):
         title="Question",
         # For the playground's form, which would greet with "must have required property".
         json_schema_extra={"default": ""},
+    )
+
+
+class Chat(BaseModel):
+    """What ``/chat`` takes: the whole conversation, the question last."""
+
+    model_config = ConfigDict(title="Chat")
+
+    messages: list[HumanMessage | AIMessage | SystemMessage] = Field(
+        max_length=MAX_MESSAGES, title="Messages"
     )
 
 
@@ -58,32 +74,58 @@ class Answer(BaseModel):
 
 
 def add_playground(app: FastAPI, service: Service) -> None:
-    """Mount LangServe's routes and its playground at ``/rag``.
+    """Mount LangServe's routes, its playground at ``/rag`` and its chat playground at ``/chat``.
 
-    The playground shows what is no text as JSON: so it has a runnable of its own, which it reads
+    The pages show what is no text as JSON: so they have runnables of their own, which they read
     through ``stream_log``.
     """
     # LangServe's own call, which nobody who reads the service's output could mend.
     warnings.filterwarnings("ignore", message="astream_log is deprecated")
     # A router of our own: to an application LangServe would add a banner.
-    asking = [Depends(asks(service))]
-    router = APIRouter(route_class=LeavableRoute, dependencies=asking)
-    add_routes(
-        router,
-        rag_runnable(service),
-        path="/rag",
-        enabled_endpoints=[
-            "invoke", "batch", "stream", "stream_events",
-            "input_schema", "output_schema", "config_schema",
-        ],
-    )  # fmt: skip
-    add_routes(
-        router,
-        page_runnable(service),
-        path="/rag",
-        enabled_endpoints=["playground", "stream_log"],
-    )
+    router = APIRouter(route_class=LeavableRoute)
+    known, asked = _known(requires(service, "ask")), _known(asks(service))
+
+    def add(
+        runnable: Runnable[Any, Any], path: str, *endpoints: EndpointName, **options: Any
+    ) -> None:
+        looked_at = "playground" in endpoints or "input_schema" in endpoints
+        add_routes(
+            router,
+            runnable,
+            path=path,
+            enabled_endpoints=endpoints,
+            dependencies=[Depends(known if looked_at else asked)],
+            per_req_config_modifier=_only_the_caller,
+            enable_feedback_endpoint=False,  # it would go to LangSmith
+            **options,
+        )
+
+    schemas: tuple[EndpointName, ...] = ("input_schema", "output_schema", "config_schema")
+    rag, rag_page = rag_runnable(service), text_runnable(service, Question, for_page=True)
+    add(rag, "/rag", "invoke", "batch", "stream", "stream_events")
+    add(rag, "/rag", *schemas)
+    add(rag_page, "/rag", "stream_log")
+    add(rag_page, "/rag", "playground")
+    chat, chat_page = text_runnable(service, Chat), text_runnable(service, Chat, for_page=True)
+    add(chat, "/chat", "invoke", "batch", "stream", "stream_events")
+    add(chat, "/chat", *schemas, "config_hashes")  # its page asks for those below /chat/c/
+    add(chat_page, "/chat", "stream_log")
+    add(chat_page, "/chat", "playground", playground_type="chat")
     app.include_router(router)
+
+
+def _known(dependency: Callable[..., Awaitable[Caller]]) -> Callable[..., Awaitable[None]]:
+    """The dependency, which leaves the caller where a run's configuration is made."""
+
+    async def known(request: Request, caller: Annotated[Caller, Depends(dependency)]) -> None:
+        request.state.caller = caller
+
+    return known
+
+
+def _only_the_caller(config: dict[str, Any], request: Request) -> dict[str, Any]:
+    """A run's configuration: who asks. Nothing that a client sends gets into it."""
+    return {"configurable": {"caller": request.state.caller}}
 
 
 def rag_runnable(service: Service) -> Runnable[Any, Any]:
@@ -92,44 +134,53 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
     The pieces add up to the result: first the answer as it is written, then everything else.
     """
 
-    async def answer(inputs: AsyncIterator[Any]) -> AsyncIterator[AddableDict]:
+    async def answer(
+        inputs: AsyncIterator[Any], config: RunnableConfig
+    ) -> AsyncIterator[AddableDict]:
         async for received in inputs:
-            streamed = ""
-            async for event in _events(service, received):
-                if event["event"] == "token":
-                    streamed += event["data"]["text"]
-                    yield AddableDict(answer=event["data"]["text"])
-                elif event["event"] == "done":
-                    output = dict(event["data"])
-                    if streamed:
-                        del output["answer"]
-                    yield AddableDict(output)
+            streamed = False
+            async with aclosing(_events(service, received, config)) as events:
+                async for event in events:
+                    if event["event"] == "token":
+                        streamed = True
+                        yield AddableDict(answer=event["data"]["text"])
+                    elif event["event"] == "done":
+                        output = dict(event["data"])
+                        if streamed:
+                            del output["answer"]
+                        yield AddableDict(output)
 
-    rag: Runnable[Any, Any] = RunnableGenerator(answer, name="rag")
+    rag: Runnable[Any, Any] = RunnableGenerator(cast(Any, answer), name="rag")
     return rag.with_types(input_type=Question, output_type=Answer)
 
 
-def page_runnable(service: Service) -> Runnable[Any, Any]:
+def text_runnable(
+    service: Service, taken: type[BaseModel], *, for_page: bool = False
+) -> Runnable[Any, Any]:
     """The graph as a runnable that streams text for people: the answer, then its sources.
 
-    Errors are text too: the playground says nothing of those that end its stream.
+    For the pages errors are text too: they say nothing of those that end their streams.
     """
 
-    async def page(inputs: AsyncIterator[Any]) -> AsyncIterator[str]:
+    async def text(inputs: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[str]:
         async for received in inputs:
-            streamed = ""
+            streamed = False
             try:
-                async for event in _events(service, received):
-                    if event["event"] == "token":
-                        streamed += event["data"]["text"]
-                        yield event["data"]["text"]
-                    elif event["event"] == "done":
-                        yield ("" if streamed else event["data"]["answer"]) + sources(event["data"])
+                async with aclosing(_events(service, received, config)) as events:
+                    async for event in events:
+                        if event["event"] == "token":
+                            streamed = True
+                            yield event["data"]["text"]
+                        elif event["event"] == "done":
+                            output = event["data"]
+                            yield ("" if streamed else output["answer"]) + sources(output)
             except TandemError as exc:
+                if not for_page:
+                    raise
                 yield str(exc)
 
-    text: Runnable[Any, Any] = RunnableGenerator(page, name="rag")
-    return text.with_types(input_type=Question, output_type=str)
+    runnable: Runnable[Any, Any] = RunnableGenerator(cast(Any, text), name="rag")
+    return runnable.with_types(input_type=taken, output_type=str)
 
 
 def sources(output: RagOutput) -> str:
@@ -139,9 +190,24 @@ def sources(output: RagOutput) -> str:
     return "".join(f"\n\n{part}" for part in [*quotes, *notes] if part)
 
 
-async def _events(service: Service, received: Any) -> AsyncIterator[Event]:
-    question = received["question"] if isinstance(received, dict) else received.question
-    async with Run(service.answer(question, service.context())) as run:
+async def _events(service: Service, received: Any, config: RunnableConfig) -> AsyncGenerator[Event]:
+    """A run for what was received, on behalf of the request's caller."""
+    tenant = config["configurable"]["caller"].tenant
+    question, turns = _asked(received)
+    context = service.context()
+    events = service.answer(question, context, tenant=tenant, conversation=turns)
+    async with Run(events) as run:
         async for batch in run.batches():
             for event in batch:
                 yield event
+
+
+def _asked(received: dict[str, Any]) -> tuple[object, Sequence[Turn]]:
+    """The question, and what was said before it."""
+    if "messages" not in received:
+        return received["question"], ()
+    return question_and_turns(
+        Said("user" if message.type == "human" else "assistant", message.text)
+        for message in received["messages"]
+        if message.type != "system"
+    )

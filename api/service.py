@@ -16,6 +16,7 @@ from api.keys import KeyRing
 from backends.connections import Backends, connect
 from backends.conversations.threads import Threads, open_threads
 from backends.embeddings import EmbeddingModel
+from backends.reader import Turn
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import run_events
@@ -70,9 +71,11 @@ class Service:
         thread: str | None = None,
         *,
         tenant: str | None = None,
+        conversation: Sequence[Turn] = (),
     ) -> AsyncGenerator[RunEvent]:
         """The events of a run; on a thread it is a turn of a conversation, after those before it.
 
+        ``conversation`` is what was said before where the client keeps it, and not a thread.
         ``tenant`` is the caller's, never one that a request names; None: the settings' own.
         Threads of the same name are another conversation for each.
 
@@ -80,15 +83,20 @@ class Service:
             TandemError: the question cannot be taken, there is no room for it, or a backend it
                 needs does not answer.
         """
-        return self.measured(self._answer(question, context, thread, tenant))
+        return self.measured(self._answer(question, context, thread, tenant, conversation))
 
     async def _answer(
-        self, question: object, context: RagContext, thread: str | None, tenant: str | None
+        self,
+        question: object,
+        context: RagContext,
+        thread: str | None,
+        tenant: str | None,
+        conversation: Sequence[Turn],
     ) -> AsyncGenerator[RunEvent]:
         tenant = tenant or self.settings.tenant
         graph = self.graph_of(tenant)
         if thread is None:
-            events = run_events(graph, question, context)
+            events = run_events(graph, question, context, conversation=conversation)
         else:
             thread = owned(thread, tenant)
             remembering = graph.copy({"checkpointer": self.threads.checkpointer})

@@ -15,7 +15,7 @@ from backends.reader import Reader
 from graph.context import RagContext, context_schema
 from graph.freshness import Freshen, unknown_freshness
 from graph.routing import route_after_grading, route_after_rewriting, route_at_start
-from graph.state import RagInput, RagOutput, RagState
+from graph.state import ChatOutput, RagInput, RagState
 from graph.step import Step
 from nodes.generation import generate
 from nodes.grading import grade_relevance
@@ -25,7 +25,7 @@ from nodes.rewriting import rewrite_query
 
 Node = Callable[..., Awaitable[dict[str, Any]]]
 """Takes the state, the runtime and its ``step``; returns the keys that it changes."""
-RagGraph = CompiledStateGraph[RagState, RagContext, RagInput, RagOutput]
+RagGraph = CompiledStateGraph[RagState, RagContext, RagInput, ChatOutput]
 
 # retrieve, grade and rewrite for each of the at most six searches, and generate, with room to
 # spare: the routing bounds the loop, this only stops a mistake in it.
@@ -51,7 +51,7 @@ def build_graph(
     builder = StateGraph(
         RagState,
         input_schema=RagInput,
-        output_schema=RagOutput,
+        output_schema=ChatOutput,
         context_schema=context_schema(backends.settings),
     )
 

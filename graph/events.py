@@ -1,14 +1,16 @@
 """A run as a stream of events: what the HTTP endpoint sends and the command line prints."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
+from backends.reader import Turn
 from graph.builder import RagGraph
 from graph.context import RagContext
 from graph.question import check_question
-from graph.state import RagOutput
+from graph.state import RagInput, RagOutput
 from graph.step import Event
 
 
@@ -18,6 +20,7 @@ async def run_events(
     context: RagContext,
     *,
     thread: str | None = None,
+    conversation: Sequence[Turn] = (),
 ) -> AsyncGenerator[Event]:
     """Answer a question, event by event.
 
@@ -26,7 +29,8 @@ async def run_events(
     a ``Citation``, ``done`` the whole ``RagOutput``.
 
     ``thread`` continues a conversation; the graph must have been built with a checkpointer, and
-    nobody else may run on the thread meanwhile.
+    nobody else may run on the thread meanwhile. ``conversation`` is what was said before where no
+    thread remembers it.
 
     Raises:
         TandemError: the question cannot be taken, or a backend it needs does not answer.
@@ -34,12 +38,12 @@ async def run_events(
     output: RagOutput | None = None
     config: RunnableConfig = {"configurable": {"thread_id": thread}} if thread else {}
     stream = graph.astream(
-        {"question": check_question(question)},
+        _input(check_question(question), conversation),
         config,
         context=context,
         durability="exit" if thread else None,  # a run that breaks off is no turn
         stream_mode=["custom", "values"],
-        output_keys=graph.output_channels,  # by default, values are the whole state
+        output_keys=list(RagOutput.__annotations__),  # by default, values are the whole state
     )
     async for mode, item in stream:
         if mode == "custom":
@@ -51,3 +55,12 @@ async def run_events(
     for citation in output["citations"]:
         yield Event(event="citation", data=citation)
     yield Event(event="done", data=output)
+
+
+def _input(question: str, conversation: Sequence[Turn]) -> RagInput:
+    if not conversation:
+        return RagInput(question=question)
+    messages: list[AnyMessage] = []
+    for turn in conversation:
+        messages += [HumanMessage(turn["question"]), AIMessage(turn["answer"])]
+    return RagInput(messages=[*messages, HumanMessage(question)])

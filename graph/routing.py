@@ -15,7 +15,8 @@ from graph.state import RagState
 
 async def route_at_start(state: RagState) -> Literal["retrieve", "rewrite_query"]:
     """Search at once; a question that follows others is first made to stand alone."""
-    return "rewrite_query" if state.get("conversation") else "retrieve"
+    said = sum(message.type == "human" for message in state.get("messages", []))
+    return "rewrite_query" if state.get("conversation") or said > 1 else "retrieve"
 
 
 async def route_after_grading(

@@ -1,8 +1,10 @@
 """What a run takes, what it carries from node to node, and what it returns."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
+from langchain_core.messages import AnyMessage
 from langgraph.channels import EphemeralValue
+from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from backends.accounting import AnsweringModel, Usage
@@ -15,9 +17,10 @@ Status = Literal["answered", "not_found", "degraded"]
 
 
 class RagInput(TypedDict):
-    """What a run takes."""
+    """What a run takes: a question, or a conversation whose last message is the question."""
 
-    question: str
+    question: NotRequired[str]
+    messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
 
 
 class RagOutput(TypedDict):
@@ -49,7 +52,14 @@ class RagOutput(TypedDict):
     """The run's trace, 32 hexadecimal digits; None where tracing is off."""
 
 
-class RagState(RagOutput):
+class ChatOutput(RagOutput):
+    """What clients of LangGraph's own API get."""
+
+    messages: NotRequired[Annotated[list[AnyMessage], add_messages]]
+    """Where the run was given messages: these and the answer, which brings its citations."""
+
+
+class RagState(ChatOutput):
     """What the nodes share. On a thread it outlives the run, so each run begins it anew."""
 
     searches: Annotated[list[str], EphemeralValue]

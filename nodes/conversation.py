@@ -40,6 +40,7 @@ def question_and_turns(messages: Iterable[Said]) -> tuple[str, list[Turn]]:
         if by == "user":
             turns.append(Turn(question=text, answer=""))
         elif turns:  # an assistant's greeting answers nothing
-            turns[-1] = Turn(question=turns[-1]["question"], answer=turns[-1]["answer"] + text)
+            answer = turns[-1]["answer"] + text
+            turns[-1] = Turn(question=turns[-1]["question"], answer=answer[:MAX_ANSWER_CHARS])
     turns = [turn for turn in turns if turn["question"]]
     return check_question(said[-1].text), turns[-MAX_TURNS:]

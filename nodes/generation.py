@@ -15,6 +15,7 @@ from graph.deadline import seconds_left
 from graph.state import RagState, Status
 from graph.step import Step
 from graph.verdict import Verdict
+from nodes.beginning import is_asked_by_message
 from nodes.citations import cite
 from nodes.claims import Claim, without
 from nodes.conversation import continued
@@ -64,7 +65,9 @@ async def generate(
         notices.append(NOTHING_INDEXED)
     status = _status(answer, bool(citations), bool(degraded))
     step.report(citations=len(citations), status=status)
+    said = {"role": "assistant", "content": answer or NOT_FOUND, "citations": citations}
     return {
+        **({"messages": [said]} if is_asked_by_message(state.get("messages", [])) else {}),
         "answer": answer or NOT_FOUND,
         "citations": citations,
         "verdicts": [verdict for _, verdict in written.checked],

@@ -22,10 +22,9 @@ from backends.search import Mode
 from errors import EmbeddingsUnavailable, FingerprintMismatch
 from graph.context import RagContext
 from graph.freshness import Freshen
-from graph.question import check_question
 from graph.state import RagState
 from graph.step import Step
-from nodes.beginning import beginning
+from nodes.beginning import beginning, question_of
 from nodes.passages import distinct, in_turn
 
 _OVER_FETCH = 2
@@ -85,7 +84,7 @@ async def retrieve(
 
     Without embeddings that fit, by keywords alone, and say so.
     """
-    question = check_question(state.get("question"))
+    question, _ = question_of(state)
     rewritten = state.get("searches")
     begun = {} if rewritten else beginning(runtime.context, question)
     run = {**state, **begun}

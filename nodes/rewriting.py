@@ -10,10 +10,9 @@ from backends.reader import Reader, Rewriting
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.deadline import seconds_to_search
-from graph.question import check_question
 from graph.state import RagState
 from graph.step import Step
-from nodes.beginning import beginning
+from nodes.beginning import beginning, question_of
 
 NOT_REWRITTEN = "No other search was tried: the deadline was near."
 
@@ -34,8 +33,7 @@ async def _standing_alone(
     state: RagState, context: RagContext, reader: Reader, fallback: Reader
 ) -> dict[str, Any]:
     """The beginning of a run on a question that follows others."""
-    question = check_question(state.get("question"))
-    conversation = state["conversation"]
+    question, conversation = question_of(state)
     begun = beginning(context, question)
     degraded: list[str] = []
     down = False
@@ -50,6 +48,7 @@ async def _standing_alone(
         **begun,
         "asked": asked,
         "question": question,
+        "conversation": conversation,
         "searches": [asked],
         "degraded": degraded,
         "language_model_down": down,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from langgraph_sdk.schema import Input, StreamMode
 
 from tests.running_api_server import CONFIG, LANGGRAPH, ApiServer, api_server, offline, stop
 from tests.running_service import tandem
@@ -58,7 +59,7 @@ def test_the_form_asks_for_a_question_and_the_panel_shows_the_settings_as_defaul
 ) -> None:
     (assistant,) = server.client.assistants.search()
     schemas = cast(dict[str, Any], server.client.assistants.get_schemas(assistant["assistant_id"]))
-    assert list(schemas["input_schema"]["properties"]) == ["question"]
+    assert list(schemas["input_schema"]["properties"]) == ["question", "messages"]
     knobs = schemas["context_schema"]["properties"]
     assert {name: knob["default"] for name, knob in knobs.items()} == {
         "top_k": 3, "max_rewrites": 2, "deadline_s": None, "verification": "annotate",
@@ -132,6 +133,69 @@ def test_the_state_between_the_nodes_can_be_read(server: ApiServer) -> None:
     values = cast(dict[str, Any], graded["values"])
     assert len(values["candidates"]) == 3
     assert set(values["grades"]) == {passage["id"] for passage in values["candidates"]}
+
+
+def chat(server: ApiServer, thread: str, text: str, *modes: StreamMode) -> list[tuple[str, Any]]:
+    """What a run streams that is asked as Studio's chat asks."""
+    parts = server.client.runs.stream(
+        thread,
+        "rag",
+        input=cast(Input, {"messages": [{"role": "user", "content": text}]}),
+        stream_mode=list(modes),
+    )
+    return [(part.event, part.data) for part in parts]
+
+
+def test_a_chat_is_a_thread_of_messages_whose_answers_bring_their_citations(
+    server: ApiServer,
+) -> None:
+    thread = server.client.threads.create()["thread_id"]
+    parts = chat(server, thread, QUESTION, "messages-tuple", "updates", "custom", "values")
+    pieces = [data[0]["content"] for event, data in parts if event == "messages"]
+    values = [data for event, data in parts if event == "values"]
+    human, answer = values[-1]["messages"]
+    assert (human["type"], human["content"]) == ("human", QUESTION)
+    assert answer["type"] == "ai"
+    assert answer["content"] == values[-1]["answer"] == "".join(pieces)
+    (cited, *_) = answer["additional_kwargs"]["citations"]
+    assert cited["source"] == "vardholm/lighthouse.md"
+    parts = chat(server, thread, "When was it built?", "values")
+    assert "1874" in parts[-1][1]["messages"][-1]["content"]
+    assert len(parts[-1][1]["messages"]) == 4
+
+
+def test_a_client_that_keeps_the_conversation_sends_it_whole(server: ApiServer) -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "human", "content": QUESTION},
+        {"type": "ai", "content": "Ottilie Brandt. [1]"},
+        {"type": "human", "content": [{"type": "text", "text": "When was it built?"}]},
+    ]
+
+    def ask(*messages: dict[str, Any]) -> dict[str, Any]:
+        given = cast(Input, {"messages": list(messages)})
+        return cast(dict[str, Any], server.client.runs.wait(None, "rag", input=given))
+
+    assert ask(*messages)["queries"] == ["When was it built? Vardholm"]
+    with pytest.raises(Exception, match="last message must be the user's"):
+        ask(*messages[:2])
+
+
+def test_an_assistant_keeps_its_own_context(server: ApiServer) -> None:
+    assistants = server.client.assistants
+    narrow = assistants.create("rag", context={"top_k": 1}, name="narrow")["assistant_id"]
+
+    def found() -> list[int]:
+        given = {"question": QUESTION}
+        parts = server.client.runs.stream(None, narrow, input=given, stream_mode=["custom"])
+        told = [part.data["data"] for part in parts if part.event == "custom"]
+        return [data["found"] for data in told if "found" in data]
+
+    try:
+        assert found() == [1]
+        assistants.update(narrow, context={"top_k": 3})
+        assert found() == [3]
+    finally:
+        assistants.delete(narrow)
 
 
 @pytest.mark.parametrize(

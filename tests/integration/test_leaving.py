@@ -18,6 +18,8 @@ from tests.running_service import RunningService, running_service
 
 QUESTION = "Who built the Vardholm lighthouse?"
 ASKED = {"question": QUESTION}
+COMPLETION = {"model": "tandem", "messages": [{"role": "user", "content": QUESTION}]}
+CHAT = {"messages": [{"type": "human", "content": QUESTION}]}
 LEFT_WITHIN_S = 1.0
 BEGUN_WITHIN_S = 20.0
 
@@ -29,11 +31,15 @@ REQUESTS: list[Request] = [
     ("/ask", ASKED),
     ("/ask", {**ASKED, "stream": False}),
     ("/ask", {**ASKED, "thread_id": "left"}),
+    ("/v1/chat/completions", COMPLETION),
+    ("/v1/chat/completions", {**COMPLETION, "stream": True}),
     ("/rag/invoke", {"input": ASKED}),
     ("/rag/batch", {"inputs": [ASKED]}),
     ("/rag/stream", {"input": ASKED}),
     ("/rag/stream_log", {"input": ASKED}),
     ("/rag/stream_events", {"input": ASKED}),
+    ("/chat/invoke", {"input": CHAT}),
+    ("/chat/stream", {"input": CHAT}),
 ]
 
 

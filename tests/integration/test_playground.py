@@ -85,3 +85,24 @@ def test_a_question_without_an_answer_is_told_so_and_the_next_is_answered(
     visit.reads("The indexed documents do not answer this question.")
     visit.start(QUESTION)
     visit.reads("Ottilie Brandt")
+
+
+def test_a_conversation_in_the_chat_playground_is_answered_and_continued(
+    visit: Playground, service: RunningService
+) -> None:
+    visit.page.goto(f"{service.url}/chat/playground/")
+    box = visit.page.get_by_placeholder("Send a message...")
+    for question, answer in (
+        (QUESTION, "built in 1874 by the engineer Ottilie Brandt. [1]"),
+        ("How high is its tower?", "The tower is 41 metres high"),
+        (
+            "Which antibiotic treats meningitis?",
+            "The indexed documents do not answer this question.",
+        ),
+    ):
+        box.fill(question)
+        box.press("Enter")
+        visit.reads(answer)
+    assert visit.hosts == {"127.0.0.1"}
+    assert visit.complaints == []
+    visit.picture("chat")
