@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands import ask, index, keys, reindex, serve, status, watch
+from commands import ask, index, keys, mcp, reindex, serve, status, watch
 from commands.startup import lean_imports
 from errors import TandemError, UsageError
 
@@ -39,6 +39,7 @@ _COMMANDS = (
     ),
     ("status", status, "what is indexed, what failed, who answers"),
     ("keys", keys, "make, list and revoke API keys"),
+    ("mcp", mcp, "give agents and editors the documents, over MCP on stdin and stdout"),
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Route
 
 from api.ask import ask_router
 from api.bodies import JsonBodies
@@ -34,6 +35,7 @@ from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
 from errors import EmbeddingsUnavailable, SettingsError, UsageError
+from mcp_bridge.endpoint import McpEndpoint
 from settings import Settings
 
 log = logging.getLogger("tandem")
@@ -69,6 +71,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(reindex_router(service))
     app.include_router(page_router(service))
     add_playground(app, service)
+    app.router.routes.append(Route("/mcp", McpEndpoint(service, hosts), include_in_schema=False))
     return app
 
 

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
         Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_if_empty)
     ] = None
     drain_s: float = Field(10.0, ge=0)
+    key: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
     data_dir: Path = Path(".tandem")
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
     tenants: dict[TenantName, Annotated[list[Path], NoDecode, CommaSeparated]] = {}

@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.bodies import Body
-from api.security import only_local_user, requires
+from api.security import Caller, only_local_user, permit, requires
 from api.service import Service
+from backends.lookup import count_of
 from errors import TandemError
 from indexer.records import FileRecord
 from indexer.sync import Progress, SyncReport
+from indexer.tenants import Tenants
 
 
 class SyncRequest(Body):
@@ -44,10 +46,18 @@ def documents_router(service: Service) -> APIRouter:
         "service's token.",
     )
 
-    @router.get("", dependencies=[Depends(requires(service, "read"))])
-    async def documents() -> dict[str, Any]:
-        """Counts, every document's state, how fresh the index is, and how syncing goes."""
-        return await index_status(service)
+    @router.get("")
+    async def documents(
+        caller: Annotated[Caller, Depends(requires(service, "read"))],
+        everybodys: Annotated[bool, Query(alias="all")] = False,
+    ) -> dict[str, Any]:
+        """Counts, every document's state, how fresh the index is, and how syncing goes.
+
+        With ``all``, which needs the scope ``admin``, the documents of every tenant.
+        """
+        if everybodys:
+            permit(caller, "admin")
+        return await index_status(service, None if everybodys else caller.tenant)
 
     @router.post("/sync", response_model=None, dependencies=[Depends(local_user)])
     async def sync(request: SyncRequest) -> EventSourceResponse:
@@ -64,12 +74,18 @@ def documents_router(service: Service) -> APIRouter:
     return router
 
 
-async def index_status(service: Service) -> dict[str, Any]:
-    """What is indexed, what failed and why."""
+async def index_status(service: Service, tenant: str | None = None) -> dict[str, Any]:
+    """What is indexed, what failed and why: of a tenant, or (None) of all."""
     indexing = service.indexing
+    store = service.backends.store
+    whose = Tenants(service.settings.tenants)
     return {
-        "documents": [_shown(record) for record in await indexing.manifest.documents()],
-        "points": await service.backends.store.count(),
+        "documents": [
+            _shown(record)
+            for record in await indexing.manifest.documents()
+            if tenant in (None, whose.of(f"{record.root}/{record.path}"))
+        ],
+        "points": await (store.count() if tenant is None else count_of(store.for_tenant(tenant))),
         "syncing": asdict(indexing.progress) if indexing.progress else None,
         "reindexing": asdict(indexing.reindexed) if indexing.reindexed else None,
         "error": indexing.error,

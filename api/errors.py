@@ -21,6 +21,11 @@ def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message.encode(errors="replace").decode()}}
 
 
+def error_answer(error: TandemError) -> JSONResponse:
+    """The answer to a request that an error ended."""
+    return JSONResponse(error_body(error.code, str(error)), error.http_status, _headers(error))
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer errors raised on purpose, and a client's mistakes, with code and message."""
 
@@ -28,7 +33,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def tandem_error(request: Request, exc: TandemError) -> JSONResponse:
         if exc.http_status >= 500:
             log.error("%s %s: %s", request.method, request.url.path, exc)
-        return JSONResponse(error_body(exc.code, str(exc)), exc.http_status, _headers(exc))
+        return error_answer(exc)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, exc: HTTPException) -> JSONResponse:

@@ -66,21 +66,35 @@ def allowed(service: Service, scope: Scope, token: str | None) -> Caller:
     Raises: as ``requires``.
     """
     caller = _caller(service, token)
+    permit(caller, scope)
+    return caller
+
+
+def permit(caller: Caller, scope: Scope) -> None:
+    """Refuse whoever may not do what the scope stands for.
+
+    Raises:
+        Forbidden: the caller lacks the scope.
+    """
     if scope not in caller.scopes:
         raise Forbidden(
             f"The key {caller.name!r} does not have the scope {scope!r}. Make one that has it with "
             "`tandem keys create`."
         )
-    return caller
 
 
-def caller_of(service: Service, authorization: str, scope: Scope) -> Caller:
+def caller_of(service: Service, authorization: str, scope: Scope | None = None) -> Caller:
     """The caller with this ``Authorization`` header, for what is no route of FastAPI's.
+
+    Without a scope, whoever is let in at all: what the caller does is to be permitted later.
 
     Raises: as ``requires``.
     """
     scheme, _, token = authorization.partition(" ")
-    return allowed(service, scope, token.strip() if scheme.casefold() == "bearer" else None)
+    caller = _caller(service, token.strip() if scheme.casefold() == "bearer" else None)
+    if scope is not None:
+        permit(caller, scope)
+    return caller
 
 
 def local_caller(service: Service) -> Caller:

@@ -55,6 +55,18 @@ async def passages_along(
     return sorted(found, key=_place)
 
 
+async def count_of(store: VectorStore) -> int:
+    """How many passages the store's tenant has.
+
+    Raises: as every call of the store.
+    """
+    return await store.ask(_count, store.collection_name, search_filter(store.tenant))
+
+
+def _count(client: Client, collection: str, where: models.Filter) -> int:
+    return client.count(collection, count_filter=where, exact=True).count
+
+
 def _place(document: Document) -> tuple[str, int]:
     return document.metadata.get("root", ""), document.metadata.get("position", 0)
 

@@ -1,7 +1,8 @@
-"""The service that runs on this data folder, as the commands find and use it.
+"""A service as its clients use it: the commands, and the MCP bridge.
 
 One process owns an embedded store. While a server does, the commands go through it; it leaves its
-address and a token, readable by its user alone, in the data folder.
+address and a token, readable by its user alone, in the data folder. A service elsewhere is told by
+its address, and lets those in who have one of its keys.
 """
 
 import contextlib
@@ -11,9 +12,11 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+from backends.trace_context import traceparent
 from errors import TandemError, UnavailableError
 from settings import EmbeddingSettings
 
@@ -32,20 +35,43 @@ class ServerError(TandemError):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server found through its data folder."""
+    """A server found through its data folder, or one elsewhere."""
 
     url: str
     token: str
+    """The data folder's, or an API key; empty for a service elsewhere that needs none."""
+    is_elsewhere: bool = False
 
     async def status(self) -> dict[str, Any]:
         """What is indexed, and how each backend does."""
         with self._errors():
             async with self._client() as client:
-                documents = await client.get("/documents")
+                documents = await client.get("/documents", params={"all": True})
                 if documents.is_error:
                     raise _reported(documents)
                 ready = await client.get("/readyz")  # 503 is an answer too: not ready
             return {**documents.json(), **ready.json()}
+
+    async def documents(self) -> dict[str, Any]:
+        """What is indexed, and how that goes."""
+        return await self._json("GET", "/documents")
+
+    async def search(
+        self, query: str, *, k: int, filters: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The best passages for a query."""
+        body = {"query": query, "k": k, "filters": filters}
+        return await self._json("POST", "/search", json=body)
+
+    async def passage(self, passage_id: str, *, before: int, after: int) -> dict[str, Any]:
+        """A passage by its id, with those around it."""
+        around = {"before": before, "after": after}
+        return await self._json("GET", f"/passages/{quote(passage_id, safe='')}", params=around)
+
+    async def document(self, source: str, *, start: int, limit: int) -> dict[str, Any]:
+        """A document's passages, from one on."""
+        page = {"source": source, "start": start, "limit": limit}
+        return await self._json("GET", "/passages", params=page)
 
     async def ask(
         self,
@@ -87,22 +113,27 @@ class RunningServer:
 
     async def prune(self) -> list[str]:
         """Remove what is kept for a rollback; the names of the collections."""
-        with self._errors():
-            async with self._client() as client:
-                answer = await client.post("/reindex/prune", json={})
-                if answer.is_error:
-                    raise _reported(answer)
-                removed: list[str] = answer.json()["removed"]
-                return removed
+        removed: list[str] = (await self._json("POST", "/reindex/prune", json={}))["removed"]
+        return removed
 
     def _client(self) -> httpx.AsyncClient:
-        # trust_env is off so that a proxy of the environment never sees the loopback.
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return httpx.AsyncClient(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {self.token}"},
+            headers=headers | traceparent(),
             timeout=_TIMEOUT,
-            trust_env=False,
+            trust_env=self.is_elsewhere,  # a proxy of the environment never sees the loopback
+            verify=_is_encrypted(self.url),
         )
+
+    async def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        with self._errors():
+            async with self._client() as client:
+                answer = await client.request(method, path, **request)
+            if answer.is_error:
+                raise _reported(answer)
+            body: dict[str, Any] = answer.json()
+            return body
 
     async def _events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[tuple[str, Any]]:
         with self._errors():
@@ -132,10 +163,20 @@ class RunningServer:
             raise self._stopped(type(exc).__name__) from exc
 
     def _stopped(self, reason: str) -> UnavailableError:
+        if self.is_elsewhere:
+            return UnavailableError(
+                f"The server at {self.url} does not answer as Tandem does ({reason}). Check the "
+                "address, and that the service runs there."
+            )
         return UnavailableError(
             f"The server at {self.url} stopped answering ({reason}). "
             "Look at its terminal, or start it again with `tandem serve`."
         )
+
+
+def _is_encrypted(url: str) -> bool:
+    """Whether certificates are of use: reading them would take most of another call's time."""
+    return not url.startswith("http://")
 
 
 def _reported(answer: httpx.Response) -> ServerError:
@@ -157,7 +198,10 @@ def find_server(data_dir: Path) -> RunningServer | None:
     try:
         announced = json.loads((data_dir / _FILE).read_text())
         server = RunningServer(announced["url"], announced["token"])
-        answer = httpx.get(f"{server.url}/healthz", timeout=_PROBE_TIMEOUT_S, trust_env=False)
+        health = f"{server.url}/healthz"
+        answer = httpx.get(
+            health, timeout=_PROBE_TIMEOUT_S, trust_env=False, verify=_is_encrypted(health)
+        )
     except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
         return None  # a file left by a server that was killed
     return server if answer.is_success else None

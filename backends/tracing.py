@@ -9,9 +9,11 @@ they cost nothing, and a command line has to start quickly.
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from settings import PhoenixSettings
@@ -104,6 +106,16 @@ def start_tracing(
     use(annotations)
     _active = Tracing(provider, exporter, annotations)
     return _active
+
+
+def listens(endpoint: str) -> bool:
+    """Whether somebody is there: a command does not record traces for nobody. Blocks shortly."""
+    address = urlsplit(endpoint)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 80), 0.2):
+            return True
+    except OSError:
+        return False
 
 
 def current_span() -> "Span | None":

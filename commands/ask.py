@@ -3,11 +3,9 @@
 import argparse
 import contextlib
 import json
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from commands.running import running_server
 from commands.startup import interruptible, lean_imports
@@ -89,7 +87,7 @@ async def _ask_here(
         embeddings.start_loading()
 
         from backends.connections import connect
-        from backends.tracing import start_tracing
+        from backends.tracing import listens, start_tracing
         from graph.builder import build_graph
         from graph.context import RagContext
         from graph.events import run_events
@@ -104,7 +102,7 @@ async def _ask_here(
         manifest = Manifest(settings.data_dir, backends.store.collection_name)
         stack.push_async_callback(manifest.aclose)
         await hide_unsettled(manifest, backends.store.visibility)
-        if _listens(settings.phoenix.endpoint):
+        if listens(settings.phoenix.endpoint):
             stack.push_async_callback(start_tracing(settings.phoenix).aclose)
         graph = build_graph(backends, partial(unwatched_freshness, manifest))
         context = RagContext.of(settings).model_copy(update={"filters": filters})
@@ -125,16 +123,6 @@ async def _turn(
 
     async with open_threads(settings) as threads, threads.turn(thread):
         yield graph.copy({"checkpointer": threads.checkpointer})
-
-
-def _listens(endpoint: str) -> bool:
-    """Whether somebody is there: a command does not record traces for nobody."""
-    address = urlsplit(endpoint)
-    try:
-        with socket.create_connection((address.hostname or "", address.port or 80), 0.2):
-            return True
-    except OSError:
-        return False
 
 
 def _print_sources(output: dict[str, Any]) -> None:

@@ -111,6 +111,16 @@ async def test_nobody_reads_what_belongs_to_another_tenant(
     assert "4711" not in by_id.text + by_source.text
 
 
+async def test_documents_are_listed_to_their_tenant_alone(client: httpx.AsyncClient) -> None:
+    mine = (await client.get("/documents")).json()
+    every = (await client.get("/documents", params={"all": True})).json()
+    theirs = {document["source"] for document in every["documents"]} - {
+        document["source"] for document in mine["documents"]
+    }
+    assert theirs == {"secret/office.md"}
+    assert every["points"] == mine["points"] + 1
+
+
 async def test_what_a_replacement_has_hidden_is_not_read(
     client: httpx.AsyncClient, service: Service
 ) -> None:

@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "graph": BASE | {"backends", "nodes", "graph"},
     "graph.studio": BASE | {"backends", "graph", "indexer"},  # an entry point
     "api": BASE | {"backends", "nodes", "graph", "indexer", "api"},
-    "server": BASE | {"backends", "api"},
-    "commands": BASE | {"backends", "graph", "indexer", "api", "server", "commands"},
+    "mcp_bridge": BASE | {"backends", "graph", "api", "mcp_bridge"},
+    "server": BASE | {"backends", "api", "mcp_bridge"},
+    "commands": BASE | {"backends", "graph", "indexer", "api", "mcp_bridge", "server", "commands"},
     "cli": BASE | {"commands", "api.logs"},
 }
 ENTRY_POINTS = {"cli", "server", "graph.studio"}
