@@ -31,6 +31,7 @@ from api.playground import add_playground
 from api.reindex import reindex_router
 from api.search import search_router
 from api.service import Service, keeping_up, open_service
+from api.threads import threads_router
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
@@ -69,6 +70,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(documents_router(service))
     app.include_router(search_router(service))
     app.include_router(reindex_router(service))
+    app.include_router(threads_router(service))
     app.include_router(page_router(service))
     add_playground(app, service)
     app.router.routes.append(Route("/mcp", McpEndpoint(service, hosts), include_in_schema=False))

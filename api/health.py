@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Annotated
 
 from fastapi import APIRouter, Header
@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from api.security import caller_of
 from api.service import Service
 from backends.connections import Backends
+from backends.language_model import LanguageModel
 from errors import Forbidden, TandemError, Unauthenticated
 
 _PROBE_TIMEOUT_S = 3.0
@@ -48,30 +49,52 @@ async def readiness(service: Service) -> dict[str, object]:
     with contextlib.suppress(TandemError):  # told by the probe of the store
         await service.keep_current()
     backends = service.backends
-    probes: dict[str, Callable[[], Awaitable[object]]] = {
-        "vector_store": backends.store.count,
-        "embeddings": lambda: _embed(backends),
-    }
+    probes = {"vector_store": _vector_store(backends), "embeddings": _embeddings(backends)}
     if backends.language_model is not None:
-        probes["language_model"] = backends.language_model.served
-    states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
+        probes["language_model"] = _language_model(backends.language_model)
+    states = await asyncio.gather(*map(_probe, probes.values()))
     named = dict(zip(probes, states, strict=True))
     return {"ready": named["vector_store"]["ok"], "backends": named}
 
 
-async def _embed(backends: Backends) -> None:
+async def _vector_store(backends: Backends) -> dict[str, object]:
+    store = backends.store
+    return {
+        "kind": "Qdrant Edge" if backends.settings.qdrant.url is None else "Qdrant",
+        "collection": store.alias,
+        "points": await store.count(),
+    }
+
+
+async def _embeddings(backends: Backends) -> dict[str, object]:
     """Embeddings are of use only where they fit the index."""
-    await backends.embeddings.aembed_query("ready?")
+    vector = await backends.embeddings.aembed_query("ready?")
     await backends.store.require_fit()
+    chosen = backends.settings.embeddings
+    return {
+        "kind": chosen.provider,
+        "model": backends.embeddings.name,
+        "dimension": len(vector),
+    }
 
 
-async def _probe(probe: Callable[[], Awaitable[object]]) -> dict[str, object]:
+async def _language_model(model: LanguageModel) -> dict[str, object]:
+    served = await model.served()
+    return {
+        "model": served.id,
+        "root": served.root,
+        "context_tokens": served.max_tokens,
+        "cache_usage": await model.cache_usage(),
+    }
+
+
+async def _probe(probe: Awaitable[dict[str, object]]) -> dict[str, object]:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            await probe()
+            told = await probe
     except TandemError as exc:
         return {"ok": False, "reason": str(exc)}
     except TimeoutError:
         return {"ok": False, "reason": f"no answer within {_PROBE_TIMEOUT_S:.0f} s"}
-    return {"ok": True, "latency_ms": round((time.perf_counter() - started) * 1000, 1)}
+    return {"ok": True, "latency_ms": round((time.perf_counter() - started) * 1000, 1), **told}

@@ -81,6 +81,10 @@ class LanguageModel:
         """Each text's length in the model's own tokens; None where its server does not tell."""
         return (await self._ask(lambda server: server.count_tokens(texts)))[0]
 
+    async def cache_usage(self) -> float | None:
+        """The part of the key-value cache in use, from 0 to 1; None where no server tells."""
+        return (await self._ask(lambda server: server.cache_usage()))[0]
+
     async def choose(
         self, prompts: Sequence[Prompt], choices: Sequence[str]
     ) -> list[dict[str, float] | None]:

@@ -64,6 +64,12 @@ class Visit:
         )
         return turn
 
+    def expected(self, complaint: str) -> None:
+        """The browser complains of a status that a test provokes: once, and of nothing else."""
+        [found] = self.complaints
+        assert complaint in found
+        self.complaints.clear()
+
     def picture(self, name: str) -> None:
         """A screenshot, where somebody wants to look at it."""
         if folder := os.environ.get("TANDEM_SCREENSHOTS"):

@@ -11,11 +11,14 @@ export class Problem extends Error {
   }
 }
 
-/** Sends a request, with the key if there is one; asks for a key where one is wanted. */
-export async function request(path, options = {}) {
+/**
+ * Sends a request, with the key if there is one; asks for a key where one is wanted. `alsoFine`
+ * are statuses besides 2xx that are no failure.
+ */
+export async function request(path, { alsoFine = [], ...options } = {}) {
   for (;;) {
     const response = await send(path, options);
-    if (response.ok) return response;
+    if (response.ok || alsoFine.includes(response.status)) return response;
     const problem = await read(response);
     if (response.status !== 401) throw problem;
     await newKey(sessionStorage.getItem(KEY) ? problem.message : "");

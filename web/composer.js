@@ -1,6 +1,5 @@
 /** Where a question is written: Enter asks, Shift and Enter begins a line. */
 
-import { getJson } from "./api.js";
 import { element } from "./elements.js";
 
 export class Composer {
@@ -23,7 +22,6 @@ export class Composer {
       event.preventDefault();
       if (!this.running) this.form.requestSubmit();
     });
-    document.getElementById("filters").addEventListener("toggle", () => this.suggest());
   }
 
   focus() {
@@ -48,9 +46,8 @@ export class Composer {
     return Object.keys(chosen).length ? chosen : null;
   }
 
-  /** Folders and files that there are. */
-  async suggest() {
-    const { documents } = await getJson("/documents");
+  /** Offers the folders and files that there are. */
+  suggest(documents) {
     const paths = new Set();
     for (const { source } of documents) {
       const parts = source.split("/");

@@ -1,39 +1,73 @@
 /** The person's own conversations: the list is the browser's, what was said is the service's. */
 
+import { request } from "./api.js";
 import { element } from "./elements.js";
 
 const KEY = "tandem.conversations";
 const MOST = 100;
+const THREAD = /^[A-Za-z0-9_.-]{1,100}$/;
 
 export class Conversations {
   /** `open` is called with a thread that was chosen, or null for a new one. */
   constructor({ open }) {
     this.open = open;
     this.list = document.getElementById("conversation-list");
+    this.panel = document.getElementById("conversations");
+    this.menu = document.getElementById("menu");
     this.current = newThread();
     document.getElementById("new").addEventListener("click", () => this.choose(null));
+    this.menu.addEventListener("click", () => this.unfold(!this.panel.classList.contains("open")));
+    this.panel.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape") return;
+      this.unfold(false);
+      this.menu.focus();
+    });
     this.show();
+  }
+
+  /** The conversation in the page's address, as after it was loaded again. */
+  resume() {
+    const named = location.hash.slice(1);
+    if (THREAD.test(named)) this.choose(named);
   }
 
   /** A question was answered in the current conversation; the first one names it. */
   remember(question) {
-    const all = this.all().filter(({ id }) => id !== this.current);
     const known = this.all().find(({ id }) => id === this.current);
-    const title = known?.title ?? question.slice(0, 120);
-    localStorage.setItem(KEY, JSON.stringify([{ id: this.current, title }, ...all].slice(0, MOST)));
-    this.show();
+    const others = this.all().filter(({ id }) => id !== this.current);
+    this.keep([{ id: this.current, title: known?.title ?? question.slice(0, 120) }, ...others]);
+    history.replaceState(null, "", `#${this.current}`);
   }
 
   choose(thread) {
     this.current = thread ?? newThread();
+    history.replaceState(null, "", thread ? `#${thread}` : location.pathname);
+    this.unfold(false);
     this.show();
     this.open(thread);
+  }
+
+  /** Forgets a conversation, here and at the service. */
+  async forget(thread) {
+    await request(`/threads/${thread}`, { method: "DELETE" });
+    this.drop(thread);
+    if (thread === this.current) this.choose(null);
+  }
+
+  /** Takes a conversation off the list. */
+  drop(thread) {
+    this.keep(this.all().filter(({ id }) => id !== thread));
+  }
+
+  keep(conversations) {
+    localStorage.setItem(KEY, JSON.stringify(conversations.slice(0, MOST)));
+    this.show();
   }
 
   all() {
     try {
       const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-      return Array.isArray(kept) ? kept.filter(({ id, title }) => id && title) : [];
+      return kept.filter(({ id, title }) => THREAD.test(id) && typeof title === "string");
     } catch {
       return []; // what stands there is not ours
     }
@@ -44,9 +78,19 @@ export class Conversations {
   }
 
   item({ id, title }) {
-    const current = id === this.current ? "page" : null;
-    const click = () => this.choose(id);
-    return element("li", {}, element("button", { class: "title", "aria-current": current, click }, title));
+    const current = id === this.current ? "true" : null;
+    return element(
+      "li",
+      {},
+      element("button", { class: "title", "aria-current": current, title, click: () => this.choose(id) }, title),
+      element("button", { class: "forget", "aria-label": `Forget ${title}`, click: () => this.forget(id) }, "×"),
+    );
+  }
+
+  unfold(open) {
+    this.panel.classList.toggle("open", open);
+    this.menu.setAttribute("aria-expanded", `${open}`);
+    if (open) this.panel.querySelector("button").focus();
   }
 }
 

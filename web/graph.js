@@ -53,6 +53,12 @@ export class Graph {
   /** The time of each step, of a run that was not watched. */
   show(timings) {
     for (const [step, ms] of Object.entries(timings)) this.finish(step, ms);
+    for (const [name, path] of this.edges) {
+      const [from, to] = name.split(">");
+      const skipped = name === "rewrite_query>generate"; // seldom, and then nothing tells
+      const taken = from in timings && to in timings && !skipped;
+      path.classList.toggle("taken", taken);
+    }
   }
 
   /** The run has ended; whatever was still at work has not. */

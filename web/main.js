@@ -5,9 +5,14 @@ import { events, getJson, postJson, Problem } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversations } from "./conversations.js";
 import { closeOnClickBeside } from "./drawer.js";
+import { element } from "./elements.js";
+import { Sources } from "./sources.js";
+import { Status } from "./status.js";
 import { Turn } from "./turn.js";
 import { welcome } from "./welcome.js";
 
+const sources = new Sources();
+const status = new Status();
 const turns = document.getElementById("turns");
 const start = document.getElementById("welcome");
 const composer = new Composer({ ask, stop });
@@ -32,12 +37,14 @@ async function ask(question) {
     conversations.remember(question);
   } catch (error) {
     if (signal.aborted) turn.stop();
-    else if (error instanceof Problem) turn.fail(error);
-    else throw error;
+    else turn.fail(error);
+    if (!(error instanceof Problem) && !signal.aborted) throw error;
   } finally {
     running = null;
     composer.busy(false);
     finished(turn);
+    status.refresh();
+    sources.refresh();
   }
 }
 
@@ -56,20 +63,45 @@ function finished(turn) {
 async function open(thread) {
   stop();
   turns.replaceChildren();
-  start.hidden = false;
+  start.hidden = thread !== null;
   composer.focus();
-  if (!thread) return;
+  if (thread === null) return;
+  try {
+    const remembered = await getJson(`/threads/${thread}`);
+    if (thread === conversations.current) recall(remembered);
+  } catch (problem) {
+    if (problem.status === 404) conversations.drop(thread);
+    turns.replaceChildren(element("p", { class: "problem", role: "alert" }, problem.message));
+  }
+}
+
+/** The service keeps the words of every turn, and all of the last one. */
+function recall({ turns: kept, last }) {
+  const shown = kept.map(({ question, html }, n) => {
+    const isLast = n === kept.length - 1;
+    const turn = new Turn(isLast ? last.question : question);
+    if (isLast) turn.restore(last);
+    else turn.recall(html);
+    finished(turn);
+    return turn.element;
+  });
+  turns.replaceChildren(...shown);
+  shown.at(-1).scrollIntoView({ block: "start" });
 }
 
 async function begin() {
   for (const id of ["passage", "sources", "status"]) closeOnClickBeside(id);
   try {
     session = await getJson("/session");
-    start.append(...(await welcome(session, (question) => ask(question))));
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    start.replaceChildren(error.message);
+  } catch (problem) {
+    start.replaceChildren(element("p", { class: "problem", role: "alert" }, problem.message));
+    return;
   }
+  sources.allow(session.scopes);
+  conversations.resume();
+  await Promise.all([sources.refresh(), status.refresh()]);
+  start.replaceChildren(...welcome(session, sources.index, ask));
+  composer.suggest(sources.index?.documents ?? []);
 }
 
 begin();

@@ -139,7 +139,7 @@ export async function openPassage(card) {
     "passage",
     place(passage),
     element("p", { class: "path" }, ...path(passage)),
-    element("p", { class: "note" }, card.note.textContent),
+    card.relevance === null ? null : element("p", { class: "note" }, `Relevance ${card.note.textContent}`),
     passage.also_in?.length
       ? element("p", { class: "note" }, `Nearly the same stands in ${passage.also_in.join(", ")}.`)
       : null,
@@ -168,10 +168,11 @@ async function surround(body, passage, quotes) {
 }
 
 /** A text as it stands in its document, the quotes marked. */
-function text(words, quotes) {
+function text(original, quotes) {
+  const words = unwrapped(original);
   const box = element("div", { class: "passage" });
   let at = 0;
-  const spans = quotes.map((quote) => [words.indexOf(quote), quote.length]);
+  const spans = quotes.map((quote) => [original.indexOf(quote), quote.length]);
   for (const [start, length] of spans.sort(([a], [b]) => a - b)) {
     if (start < at) continue; // not found, or within the one before
     box.append(words.slice(at, start), element("mark", {}, words.slice(start, start + length)));
@@ -179,6 +180,21 @@ function text(words, quotes) {
   }
   box.append(words.slice(at));
   return box;
+}
+
+const STRUCTURE = /^\s*$|^\s|^[|>#+*-]|^\d+[.)]\s|^```/;
+const LONG = 60;
+
+/**
+ * The lines of a paragraph joined, which its author's editor had wrapped; every character keeps its
+ * place. Code, lists, tables and short lines stay as they are.
+ */
+function unwrapped(text) {
+  const lines = text.split("\n");
+  return lines.reduce((joined, line, n) => {
+    const wrapped = n && lines[n - 1].length >= LONG && !STRUCTURE.test(line) && !/^[|\s]/.test(lines[n - 1]);
+    return n ? joined + (wrapped ? " " : "\n") + line : line;
+  }, "");
 }
 
 function reason(relevance, kept) {

@@ -122,6 +122,13 @@ export class Turn {
     if (output.status === "degraded") this.tag("Degraded", "degraded");
   }
 
+  /** The last turn of a conversation, as the thread remembers it. */
+  restore(output) {
+    this.graph.show(output.timings ?? {});
+    this.finish(output);
+    for (const verdict of output.verdicts) this.answer.judge(verdict);
+  }
+
   /** An earlier turn of a conversation: the thread keeps its words alone. */
   recall(html) {
     this.end();

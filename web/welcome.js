@@ -1,17 +1,17 @@
 /** What is to be seen before anything was asked. */
 
-import { getJson } from "./api.js";
 import { count, element } from "./elements.js";
 
 const OWN = "docs/extractive-reader.md"; // whoever has this one indexed has Tandem's documents
 
 /** The beginning: what there is to ask about, or how to get something there. */
-export async function welcome(session, ask) {
-  const { documents } = await getJson("/documents");
-  const indexed = documents.filter(({ state }) => state === "indexed");
-  if (indexed.length === 0) return empty(documents.length);
+export function welcome(session, index, ask) {
+  const title = element("h2", {}, "Ask your documents");
+  if (index === null) return [title];
+  const indexed = index.documents.filter(({ state }) => state === "indexed");
+  if (indexed.length === 0) return empty(session, index);
   return [
-    element("h2", {}, "Ask your documents"),
+    title,
     element(
       "p",
       {},
@@ -29,21 +29,21 @@ function suggestions({ worth_asking: questions }, ask) {
   return element("ul", { class: "suggestions", "aria-label": "Questions worth asking" }, items);
 }
 
-function empty(known) {
+function empty({ scopes }, { documents }) {
+  const ways = [
+    scopes.includes("write") ? ["drop files here, or choose them under Sources;"] : null,
+    ["index a folder in a terminal: ", element("code", {}, "tandem index FOLDER"), ";"],
+    ["have a folder watched for good: ", element("code", {}, "TANDEM_ROOTS=FOLDER"), " in .env."],
+  ];
   return [
     element("h2", {}, "Nothing is indexed yet"),
     element(
       "p",
       {},
-      known
-        ? "The documents are being indexed, or could not be: Sources tells which."
+      documents.length
+        ? "The documents are still being indexed, or could not be: Sources tells which and why."
         : "Add documents, and ask about them:",
     ),
-    element(
-      "ul",
-      {},
-      element("li", {}, "in a terminal, ", element("code", {}, "tandem index FOLDER"), ";"),
-      element("li", {}, "or for good, ", element("code", {}, "TANDEM_ROOTS=FOLDER"), " in .env."),
-    ),
+    element("ul", {}, ways.filter(Boolean).map((way) => element("li", {}, way))),
   ];
 }

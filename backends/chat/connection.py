@@ -66,6 +66,14 @@ class Connection:
         """POST beside ``/v1``, where vLLM has what OpenAI has not; ``key`` holds a list."""
         return await self._post(f"{self._root}{path}", body, key)
 
+    async def text_beside(self, path: str) -> str:
+        """GET beside ``/v1`` what is no JSON, over a new connection and as quickly as ``probe``."""
+        with self._translated("TANDEM_LLM__CONNECT_TIMEOUT_S"):
+            response = await self._probe.get(f"{self._root}{path}")
+            if response.is_error:
+                raise self._refusal(response)
+            return response.text
+
     async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The server-sent events that answer a POST, until their end. Closing it ends the work."""
         url = f"{self._base}{path}"

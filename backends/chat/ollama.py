@@ -106,6 +106,10 @@ class OllamaServer(ModelServer):
         """Ollama does not tell."""
         return None
 
+    async def cache_usage(self) -> float | None:
+        """Never told."""
+        return None
+
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.close()

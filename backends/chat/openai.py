@@ -13,6 +13,7 @@ from backends.chat.protocol import (
     BATCH,
     CHAT,
     NO_THINKING,
+    cache_usage,
     content_of,
     forms,
     messages,
@@ -131,6 +132,13 @@ class OpenAIServer(ModelServer):
             return list(await asyncio.gather(*(self._count(model, text) for text in texts)))
         except _NO_SUCH_THING:
             self._able.tokenizes = False
+            return None
+
+    async def cache_usage(self) -> float | None:
+        """As vLLM tells it at ``/metrics``; None where there is no such thing."""
+        try:
+            return cache_usage(await self._connection.text_beside("/metrics"))
+        except LanguageModelUnavailable:
             return None
 
     async def aclose(self) -> None:

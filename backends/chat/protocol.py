@@ -1,5 +1,6 @@
 """OpenAI's chat protocol, with vLLM's additions: what requests hold and what replies mean."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ CHAT, BATCH = "/chat/completions", "/chat/completions/batch"
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 # Without constraints a reply may decorate its one word, and then the word does not come first.
 CHOICE_TOKENS = 8
+_CACHE_USAGE = re.compile(
+    r"^vllm:(?:kv|gpu)_cache_usage_perc(?:\{.*\})? ([0-9.e+-]+)$", re.MULTILINE
+)
 _LOGPROBS = {"logprobs": True, "top_logprobs": 10}
 
 
@@ -78,6 +82,12 @@ def read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
         run.finish_reason = str(reason)
         visible += text.finish(cut=reason == "length")
     return visible
+
+
+def cache_usage(metrics: str) -> float | None:
+    """The fullest key-value cache in what vLLM tells Prometheus; older ones say ``gpu``."""
+    shares = [float(share) for share in _CACHE_USAGE.findall(metrics)]
+    return max(shares, default=None)
 
 
 def told(number: int, probabilities: Mapping[str, float] | None) -> str:

@@ -108,6 +108,13 @@ class ChatServer(Protocol):
         """Each text's length in the model's own tokens; None where the server does not tell."""
         ...
 
+    async def cache_usage(self) -> float | None:
+        """The part of its key-value cache that is in use, from 0 to 1; None where it is not told.
+
+        Asking never fails, and never takes long: it is a curiosity beside the server's work.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close its connections."""
         ...

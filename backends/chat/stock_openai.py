@@ -110,6 +110,10 @@ class StockOpenAIServer(ModelServer):
         """OpenAI's protocol has no way to tell."""
         return None
 
+    async def cache_usage(self) -> float | None:
+        """Never told."""
+        return None
+
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.close()

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from backends.conversations.threads import MAX_THREADS, plain_values
+from backends.conversations.threads import MAX_THREADS, last_values, plain_values
 from errors import SettingsError, UnavailableError
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
@@ -73,6 +73,11 @@ class PostgresThreads:
                 async with _locked(self._locks, thread):
                     yield
                     await self._prune(thread)
+
+    async def last(self, thread: str) -> dict[str, Any]:
+        """The state in which its last run left a thread; empty where there was none."""
+        with _translated(self._place):
+            return await last_values(self._saver, thread)
 
     async def forget(self, thread: str) -> None:
         """Removes a conversation; one that does not exist is no error."""

@@ -6,13 +6,14 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from backends.conversations.threads import MAX_THREADS, plain_values
+from backends.conversations.threads import MAX_THREADS, last_values, plain_values
 from errors import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ class SqliteThreads:
             with _translated(self._path):
                 yield
                 await self._prune(thread)
+
+    async def last(self, thread: str) -> dict[str, Any]:
+        """The state in which its last run left a thread; empty where there was none."""
+        with _translated(self._path):
+            return await last_values(self._saver, thread)
 
     async def forget(self, thread: str) -> None:
         """Removes a conversation; one that does not exist is no error."""

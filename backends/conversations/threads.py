@@ -7,7 +7,7 @@ nobody has used for longest are forgotten when there are too many.
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -31,6 +31,14 @@ class Threads(Protocol):
 
         Raises:
             UnavailableError: the conversation cannot be read or written.
+        """
+        ...
+
+    async def last(self, thread: str) -> dict[str, Any]:
+        """The state in which its last run left a thread; empty where there was none.
+
+        Raises:
+            UnavailableError: the conversation cannot be read.
         """
         ...
 
@@ -58,6 +66,12 @@ async def open_threads(settings: Settings) -> AsyncIterator[Threads]:
 
     async with open_postgres_threads(settings.threads_url.get_secret_value()) as kept:
         yield kept
+
+
+async def last_values(saver: BaseCheckpointSaver[str], thread: str) -> dict[str, Any]:
+    """What the last checkpoint of a thread holds, by channel."""
+    checkpoint = await saver.aget({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+    return dict(checkpoint["channel_values"]) if checkpoint else {}
 
 
 def plain_values() -> JsonPlusSerializer:

@@ -76,3 +76,116 @@ def test_an_unanswered_question_is_told_so_after_every_search(visit: Visit) -> N
     expect(turn.locator(".label")).to_have_text("Nothing found")
     expect(turn.locator(".answer")).to_contain_text("do not answer this question")
     expect(turn.get_by_role("img")).to_have_attribute("aria-label", re.compile("rewrite_query"))
+
+
+def test_a_conversation_goes_on_after_the_page_was_loaded_again_and_can_be_forgotten(
+    visit: Visit,
+) -> None:
+    page = visit.page
+    visit.answered(QUESTION)
+    visit.answered("How high is the tower?")
+    page.reload()
+    turns = page.get_by_role("article")
+    expect(turns).to_have_count(2)
+    expect(turns.first.locator(".answer")).to_contain_text("Ottilie Brandt")
+    expect(turns.last.locator(".card.cited")).to_contain_text("41 metres")
+    turns.last.get_by_role("button", name="Source 1", exact=True).first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_contain_text("41 metres")
+    page.keyboard.press("Escape")
+
+    listed = page.get_by_role("navigation", name="Conversations")
+    listed.get_by_role("button", name="New conversation").click()
+    expect(turns).to_have_count(0)
+    expect(page.get_by_role("heading", name="Ask your documents")).to_be_visible()
+    listed.get_by_role("button", name=QUESTION, exact=True).click()
+    expect(turns).to_have_count(2)
+    listed.get_by_role("button", name=f"Forget {QUESTION}").click()
+    expect(turns).to_have_count(0)
+    expect(listed.get_by_role("listitem")).to_have_count(0)
+
+
+def test_a_conversation_that_the_service_has_forgotten_is_said_to_be_gone(visit: Visit) -> None:
+    visit.page.goto(visit.page.url + "#never-was")
+    visit.page.reload()
+    expect(visit.page.get_by_role("alert").first).to_contain_text("no conversation 'never-was'")
+    visit.expected("404")
+
+
+def test_the_question_is_narrowed_down_by_the_fields_below_it(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_text("Narrow down").click()
+    page.get_by_label("Folder or file").fill("vardholm/ferry.txt")
+    turn = visit.answered(QUESTION)
+    expect(turn.get_by_role("listitem").filter(has_text="lighthouse.md")).to_have_count(0)
+    page.get_by_label("Folder or file").fill("/etc")
+    turn = visit.ask("What does a ticket cost?")
+    expect(turn.get_by_role("alert")).to_contain_text("begins with the name of an indexed folder")
+    visit.expected("422")
+
+
+def test_sources_and_status_say_at_a_glance_and_in_full_how_it_stands(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("button", name="4 documents").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.get_by_text("The index is current.")).to_be_visible()
+    expect(drawer.get_by_role("listitem")).to_have_count(4)
+    drawer.get_by_role("searchbox").fill("FERRY")
+    expect(drawer.get_by_role("listitem")).to_have_text(re.compile("vardholm/ferry.txt"))
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Extractive reader").click()
+    expect(drawer.get_by_text("all-MiniLM-L6-v2")).to_be_visible()
+    expect(drawer.get_by_text("Qdrant Edge")).to_be_visible()
+    expect(drawer.get_by_text("TANDEM_LLM__BASE_URLS")).to_be_visible()
+
+
+def test_the_keyboard_alone_is_enough(visit: Visit) -> None:
+    page = visit.page
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the question")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="Question")).to_be_focused()
+    page.keyboard.type("Who built the lighthouse")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("of Vardholm?")
+    page.keyboard.press("Enter")
+    answer = page.locator(".answer")
+    expect(answer).to_have_attribute("aria-busy", "false")
+    expect(answer).to_contain_text("Ottilie Brandt")
+    for _ in range(20):  # backwards, over the passages and the actions, to the citation
+        page.keyboard.press("Shift+Tab")
+        if page.locator(":focus").get_attribute("aria-label") == "Source 1":
+            break
+    outline = page.locator(":focus").evaluate("it => getComputedStyle(it).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").locator("mark")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(":focus")).to_have_attribute("aria-label", "Source 1")
+
+
+def test_it_fits_a_phone(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit.answered(QUESTION)
+    for element in ("body", ".answer", ".passages", ".graph", ".composer"):
+        box = page.locator(element).last.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0, element
+        assert box["x"] + box["width"] <= 390, element
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    menu = page.get_by_role("button", name="Conversations")
+    menu.click()
+    expect(page.get_by_role("button", name=QUESTION, exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(menu).to_have_attribute("aria-expanded", "false")
+    page.get_by_role("button", name="Source 1", exact=True).first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
+
+
+def test_who_wants_less_motion_gets_none(browser: Browser, service: RunningService) -> None:
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto(service.url)
+    Visit(page).answered(QUESTION)
+    moving = "[...document.querySelectorAll('*')].filter(it => it.getAnimations().length).length"
+    assert page.evaluate(moving) == 0
+    page.close()

@@ -206,7 +206,12 @@ def test_it_is_alive_and_ready_and_says_how_each_backend_does(service: RunningSe
         assert client.get("/healthz").json() == {"status": "ok"}
         ready = client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json()["backends"]["embeddings"]["ok"]
+    backends = ready.json()["backends"]
+    assert backends["embeddings"]["ok"]
+    assert backends["embeddings"]["model"] == "all-MiniLM-L6-v2"
+    assert backends["embeddings"]["dimension"] == 384
+    assert backends["vector_store"]["kind"] == "Qdrant Edge"
+    assert backends["vector_store"]["points"] >= 4
 
 
 def test_commands_go_through_the_running_server(service: RunningService, tmp_path: Path) -> None:

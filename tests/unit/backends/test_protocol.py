@@ -2,7 +2,7 @@
 
 import pytest
 
-from backends.chat.protocol import read_choices
+from backends.chat.protocol import cache_usage, read_choices
 
 CHOICES = ("yes", "no")
 
@@ -42,3 +42,21 @@ def test_each_choice_of_a_batch_goes_to_its_prompt_and_a_missing_one_is_unknown(
 def test_logprobs_of_another_shape_leave_the_text_to_be_read(logprobs: object) -> None:
     reply = {"choices": [{**said("no"), "logprobs": logprobs}]}
     assert read_choices(reply, 1, CHOICES) == [NO]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "usage"),
+    [
+        (
+            "# HELP vllm:kv_cache_usage_perc KV-cache usage.\n"
+            'vllm:kv_cache_usage_perc{engine="0",model_name="tiny"} 0.125\n'
+            'vllm:kv_cache_usage_perc{engine="1",model_name="a{b}"} 5e-01\n',
+            0.5,
+        ),
+        ("vllm:gpu_cache_usage_perc 0.25\n", 0.25),
+        ("python_info 1.0\n", None),
+        ("<html>not found</html>", None),
+    ],
+)
+def test_the_cache_usage_is_that_of_the_fullest_engine(metrics: str, usage: float | None) -> None:
+    assert cache_usage(metrics) == usage
