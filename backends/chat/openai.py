@@ -28,7 +28,7 @@ from backends.chat.requests import MAX_CONCURRENT, Form, all_of
 from backends.chat.run import ChatRun, chat_run
 from backends.chat.server import Prompt, Refused, ServedModel, ServerBusy, WrongProtocol
 from backends.reader import Piece, Thought
-from errors import PromptTooLong
+from errors import LanguageModelUnavailable, PromptTooLong
 from settings import LanguageModelSettings
 
 # What a server answers that does not know a path.
