@@ -79,6 +79,12 @@ bench-agentic: $(STAMP) ## The agentic loop's cost beside its peers, at a simula
 bench-injection: $(STAMP) ## Injection attacks through retrieval to the prompt: DATA=folder with BIPIA's files.
 	@$(BIN)/python -m benchmarks.injection --data $(DATA)
 
+bench-serving: $(STAMP) ## Streaming beside the stock stack, 200 people at once, and the start: ARGS="--minutes 10".
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-serving-long: $(STAMP) ## 200 people at once for an hour: what fails, and what memory does.
+	@$(BIN)/python -m benchmarks.serving --only people --minutes 60 $(ARGS)
+
 bench: bench-store bench-start ## The benchmarks that need no data and no other environment.
 
 bench-indexing-peers: $(STAMP) ## Indexing beside three frameworks: DATA=folder of text, PEERS=python that has them.
