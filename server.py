@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from api.ask import ask_router
 from api.bodies import JsonBodies
+from api.continuing import ContinuedTraces
 from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
 from api.health import health_router
@@ -57,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
     hosts = ["127.0.0.1", "localhost", "[::1]", *service.settings.allowed_hosts]
     app.add_middleware(BrokenOffStreams)
     app.add_middleware(JsonBodies)
+    app.add_middleware(ContinuedTraces)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.add_middleware(OpenAIErrors)
     metrics = Metrics()

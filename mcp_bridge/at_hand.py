@@ -95,10 +95,21 @@ class AtHand:
         self._cancel_timer()
         async with self._turn:
             if self._service is None:
-                open_service = await asyncio.to_thread(_import)
-                self._service = await self._opened.enter_async_context(open_service(self._settings))
+                self._service = await self._open()
             self._borrowers += 1
             return self._service
+
+    async def _open(self) -> "Service":
+        open_service = await asyncio.to_thread(_import)
+        from backends.tracing import listens, start_tracing
+
+        async with contextlib.AsyncExitStack() as stack:
+            service = await stack.enter_async_context(open_service(self._settings))
+            phoenix = self._settings.phoenix
+            if await asyncio.to_thread(listens, phoenix.endpoint):
+                stack.push_async_callback(start_tracing(phoenix).aclose)
+            self._opened = stack.pop_all()
+            return service
 
     def _give_back(self) -> None:
         self._borrowers -= 1

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import error_answer
 from api.security import Caller, caller_of
 from api.service import Service, background
-from backends.trace_context import continued
 from errors import Forbidden, TandemError, UnavailableError
 from mcp_bridge.service_library import ServiceLibrary
 
@@ -56,7 +55,7 @@ class McpEndpoint:
         except TandemError as exc:
             await error_answer(exc)(scope, receive, send)
             return
-        with continued(headers), self._counted(scope["method"]):
+        with self._counted(scope["method"]):
             await answer({**scope, _CALLER: caller, "user": _owner(caller)}, receive, send)
 
     def _refuse_foreign(self, origin: str | None) -> None:
