@@ -126,6 +126,8 @@ class Stopping(UnavailableError):
     """The service is about to end: no run is begun, and what has not ended in time is left."""
 
     code = "stopping"
+    retry_after_s: ClassVar[int] = 5
+    """By then another may run in its place."""
 
 
 class EmbeddingsUnavailable(UnavailableError):

@@ -2,13 +2,10 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import math
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -18,6 +15,7 @@ from starlette.routing import Route
 
 from api.ask import ask_router
 from api.bodies import JsonBodies
+from api.connection import bounded_protocol
 from api.continuing import ContinuedTraces
 from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
@@ -43,7 +41,7 @@ from settings import Settings
 log = logging.getLogger("tandem")
 
 _SHUTDOWN_S = 2
-"""For what is still open when every run has ended."""
+"""For what is still open when every run has ended: answers on their way, and other streams."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -104,9 +102,10 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
         stack.enter_context(announced(settings.data_dir, url, service.token))
         await stack.enter_async_context(keeping_up(service))
         _greet(service, url)
-        http = _http_server(app, settings)
-        drain = partial(service.admission.drain, settings.drain_s)
-        _on_signals(service.stopping.set, drain, http.interrupt)
+        http = _Server(app, service)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, http.stop)
         await http.serve(sockets=[listener])
 
 
@@ -117,32 +116,40 @@ class _Server(uvicorn.Server):
     the store closed.
     """
 
+    def __init__(self, app: FastAPI, service: Service) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=bounded_protocol(),
+                log_config=None,  # its messages are written as ours are
+                access_log=False,  # ours says more, and no query strings
+                timeout_graceful_shutdown=_SHUTDOWN_S,
+                server_header=False,
+            )
+        )
+        self._service = service
+        self._ending: asyncio.Task[None] | None = None
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def interrupt(self) -> None:
-        """Finish what runs; a second time: stop at once."""
-        self.force_exit = self.should_exit
+    def stop(self) -> None:
+        """Begin no run, let those end that have begun, and go; a second time: go at once."""
+        if self._ending is None:
+            self._service.stopping.set()
+            self._service.admission.drain(self._service.settings.drain_s)
+            self._ending = asyncio.create_task(self._end())
+        else:
+            self._service.admission.drain(0)
+            self.should_exit = self.force_exit = True
+
+    async def _end(self) -> None:
+        """Until the last run has ended, whoever asks is told that the service is stopping."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._service.settings.drain_s + _SHUTDOWN_S):
+                await self._service.admission.drained()
         self.should_exit = True
-
-
-def _http_server(app: FastAPI, settings: Settings) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,  # its messages are written as ours are
-            access_log=False,  # ours says more, and no query strings
-            timeout_graceful_shutdown=math.ceil(settings.drain_s) + _SHUTDOWN_S,
-            server_header=False,
-        )
-    )
-
-
-def _on_signals(*calls: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: [call() for call in calls])
 
 
 async def _warm(service: Service) -> None:
@@ -160,7 +167,7 @@ def check_address(settings: Settings) -> None:
         SettingsError: the host is not the loopback, no API key is needed, and nobody said that
             this is meant.
     """
-    if _is_loopback(settings.host) or settings.allow_unauthenticated or settings.require_keys:
+    if not settings.open_to_others or settings.require_keys or settings.allow_unauthenticated:
         return
     if KeyRing(settings.data_dir).in_force:
         return
@@ -169,13 +176,6 @@ def check_address(settings: Settings) -> None:
         "an API key with `tandem keys create NAME`, after which only those with a key are let in. "
         "Or set TANDEM_ALLOW_UNAUTHENTICATED=true if the network is yours alone."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def bind(host: str, port: int) -> socket.socket:

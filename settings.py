@@ -4,6 +4,7 @@ Names are ``TANDEM_`` plus the field, ``__`` between levels: ``TANDEM_LLM__BASE_
 set, the embedded default runs. Every setting is explained in ``.env.example``.
 """
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -165,6 +166,14 @@ class Settings(BaseSettings):
         if tenant != "default" and tenant not in info.data.get("tenants", {}):
             raise ValueError(f"there is no TANDEM_TENANTS__{tenant.upper()} with folders")
         return tenant
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether more can reach the service than this machine's own programs."""
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
 
     @property
     def folders(self) -> list[Path]:

@@ -37,6 +37,7 @@ class Admission:
         """Runs that wait for one."""
         self._ends_at: float | None = None
         self._limits: set[asyncio.Timeout] = set()
+        self._drained = asyncio.Event()
 
     def check(self, caller: str) -> None:
         """Counts a request of a caller, and refuses it before its answer has begun.
@@ -72,7 +73,7 @@ class Admission:
             async with contextlib.AsyncExitStack() as stack:
                 limit = await stack.enter_async_context(asyncio.timeout_at(self._ends_at))
                 self._limits.add(limit)
-                stack.callback(self._limits.discard, limit)
+                stack.callback(self._leave, limit)
                 self.waiting += 1
                 try:
                     await stack.enter_async_context(after)
@@ -92,6 +93,17 @@ class Admission:
         self._ends_at = asyncio.get_running_loop().time() + within_s
         for limit in self._limits:
             limit.reschedule(self._ends_at)
+        if not self._limits:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Returns when, after ``drain``, the last run has ended."""
+        await self._drained.wait()
+
+    def _leave(self, limit: asyncio.Timeout) -> None:
+        self._limits.discard(limit)
+        if self._ends_at is not None and not self._limits:
+            self._drained.set()
 
     def _end(self, begun: float) -> None:
         self.running -= 1

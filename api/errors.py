@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from errors import TandemError, TooBusy, TooManyRequests, Unauthenticated
+from errors import Stopping, TandemError, TooBusy, TooManyRequests, Unauthenticated
 
 log = logging.getLogger("tandem")
 
@@ -60,7 +60,7 @@ def add_error_handlers(app: FastAPI) -> None:
 def _headers(exc: TandemError) -> dict[str, str] | None:
     if isinstance(exc, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(exc, TooBusy | TooManyRequests):
+    if isinstance(exc, TooBusy | TooManyRequests | Stopping):
         return {"Retry-After": str(exc.retry_after_s)}
     return None
 

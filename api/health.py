@@ -34,6 +34,8 @@ def health_router(service: Service) -> APIRouter:
         Whoever may not read is told no more than whether it is ready, which probes need to know.
         """
         report = await readiness(service)
+        if service.stopping.is_set():  # so that whoever spreads requests sends no more here
+            report["ready"] = False
         status = 200 if report["ready"] else 503
         try:
             caller_of(service, authorization, "read")

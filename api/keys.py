@@ -5,11 +5,13 @@ nothing to guess, which slow password hashes are for. The file is small and read
 changes, so that a running service knows a new key, or a revoked one, at once.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -84,11 +86,6 @@ class KeyRing:
         Raises:
             UsageError: the name is taken or no name.
         """
-        kept = self.all()
-        if any(key.name == name for key in kept):
-            raise UsageError(f"There is a key {name!r} already: revoke it, or choose another name.")
-        if len(kept) >= MAX_KEYS:
-            raise UsageError(f"There are {MAX_KEYS:,} keys already: revoke those not in use.")
         token = PREFIX + secrets.token_urlsafe(32)
         try:
             key = Key(
@@ -103,7 +100,14 @@ class KeyRing:
                 f"{name[:100]!r} cannot name a key: use up to 64 letters, digits, dots, dashes and "
                 "underscores."
             ) from exc
-        self._write([*kept, key])
+        with self._changing() as kept:
+            if any(each.name == name for each in kept):
+                raise UsageError(
+                    f"There is a key {name!r} already: revoke it, or choose another name."
+                )
+            if len(kept) >= MAX_KEYS:
+                raise UsageError(f"There are {MAX_KEYS:,} keys already: revoke those not in use.")
+            self._write([*kept, key])
         return token
 
     def revoke(self, name: str) -> None:
@@ -112,11 +116,20 @@ class KeyRing:
         Raises:
             UsageError: there is no key of that name.
         """
-        kept = self.all()
-        left = [key for key in kept if key.name != name]
-        if len(left) == len(kept):
-            raise UsageError(f"There is no key {name!r}: `tandem keys list` shows all.")
-        self._write(left)
+        with self._changing() as kept:
+            left = [key for key in kept if key.name != name]
+            if len(left) == len(kept):
+                raise UsageError(f"There is no key {name!r}: `tandem keys list` shows all.")
+            self._write(left)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[list[Key]]:
+        """All keys, which no other process changes meanwhile: a revoked key must not come back."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A file of its own: that of the keys is replaced by every change.
+        with self._path.with_name(f"{FILE}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.all()
 
     def _refresh(self) -> None:
         try:
@@ -145,7 +158,6 @@ class KeyRing:
 
     def _write(self, keys: Sequence[Key]) -> None:
         """Replace the file in one step; readable by this machine's user alone."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f"{FILE}.{os.getpid()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -120,8 +120,14 @@ class Service:
 
     @property
     def keys_needed(self) -> bool:
-        """Whether only those are let in who show an API key."""
-        return self.settings.require_keys or self.keys.in_force
+        """Whether only those are let in who show an API key.
+
+        Where others can reach the service, removing the file of the keys must not let them in.
+        """
+        settings = self.settings
+        if settings.require_keys or self.keys.in_force:
+            return True
+        return settings.open_to_others and not settings.allow_unauthenticated
 
     def context(self) -> RagContext:
         """The knobs of a run as the settings have them."""

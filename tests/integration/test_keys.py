@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.routing import Mount, Route
 
-from api.keys import KeyRing, Scope
+from api.keys import FILE, KeyRing, Scope
 from api.service import Service, open_service
 from server import create_app
 from settings import Settings
@@ -121,6 +121,18 @@ async def test_a_revoked_key_is_refused_at_once(service: Service, client: Client
         assert (await reads.get("/documents")).status_code == 200
         KeyRing(service.settings.data_dir).revoke("k-read")
         assert (await reads.get("/documents")).status_code == 401
+
+
+async def test_where_others_can_reach_it_a_lost_file_of_keys_lets_nobody_in(
+    service: Service, client: Client
+) -> None:
+    key(service, "read")
+    service.settings.host = "0.0.0.0"  # noqa: S104 - nothing listens here
+    (service.settings.data_dir / FILE).unlink()
+    async with client(None) as stranger:
+        assert (await stranger.get("/documents")).status_code == 401
+        service.settings.allow_unauthenticated = True
+        assert (await stranger.get("/documents")).status_code == 200
 
 
 async def test_a_keys_tenant_is_the_one_that_is_asked(service: Service, client: Client) -> None:

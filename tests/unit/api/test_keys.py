@@ -1,6 +1,7 @@
 """API keys at rest: made, found, revoked, and what becomes of a damaged file."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,16 @@ def test_a_damaged_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged):
         KeyRing(tmp_path).create("x", ["ask"])
     assert (tmp_path / FILE).read_text() == "{"
+
+
+def test_changes_at_the_same_time_lose_no_key_and_bring_none_back(tmp_path: Path) -> None:
+    for number in range(8):
+        KeyRing(tmp_path).create(f"old-{number}", ["ask"])
+
+    def change(number: int) -> None:
+        KeyRing(tmp_path).create(f"new-{number}", ["ask"])
+        KeyRing(tmp_path).revoke(f"old-{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(change, range(8)))
+    assert sorted(key.name for key in KeyRing(tmp_path).all()) == [f"new-{n}" for n in range(8)]
