@@ -20,7 +20,7 @@ from api.logs import served_request
 from api.security import requires
 from api.service import Service
 from backends.calls import Backend
-from errors import TandemError
+from errors import Stopping, TandemError, TooBusy, UsageError
 from graph.freshness import Freshness
 from graph.step import Event
 
@@ -53,8 +53,11 @@ class Metrics:
             "http_request", "Until a request was answered to its end.", _RUN_S, "method", "route"
         )
         self._runs = counter("runs", "Questions that were answered, or not.", "status")
-        self._run_errors = counter("run_errors", "Runs that failed, by the error's code.", "code")
-        self._running = gauge("runs_in_progress", "Runs that have begun and not ended.")
+        self._run_errors = counter(
+            "run_errors", "Runs that ended in an error, by its code.", "code"
+        )
+        self._running = gauge("runs_in_progress", "Runs that have their turn.")
+        self._waiting = gauge("runs_waiting", "Runs that wait for their turn.")
         self._run_s = seconds("run", "From a question to the end of its answer.", _RUN_S)
         self._first_token_s = seconds(
             "first_token", "From a question to the first words of its answer.", _RUN_S
@@ -75,7 +78,7 @@ class Metrics:
         self._pending = gauge("index_pending_files", "Files that are known to be due.")
         self._documents = gauge("index_documents", "Files in the index.")
         self._passages = gauge("index_passages", "Passages in the index.")
-        for status in ("answered", "not_found", "degraded", "failed", "left"):
+        for status in ("answered", "not_found", "degraded", "failed", "refused", "left"):
             self._runs.labels(status)  # from 0 on, so that the first of a kind is seen as a change
         for grade in ("yes", "no", "unknown"):
             self._grades.labels(grade)
@@ -97,7 +100,6 @@ class Metrics:
         begun = time.perf_counter()
         waiting, status = True, "left"
         graded: set[str] = set()
-        self._running.inc()
         try:
             async with aclosing(events):
                 async for event in events:
@@ -112,7 +114,7 @@ class Metrics:
                         self._done(event["data"])
                     yield event
         except TandemError as exc:
-            status = "failed"
+            status = "refused" if isinstance(exc, TooBusy | Stopping | UsageError) else "failed"
             self._run_errors.labels(exc.code).inc()
             raise
         except Exception:
@@ -120,7 +122,6 @@ class Metrics:
             self._run_errors.labels("internal_error").inc()
             raise
         finally:
-            self._running.dec()
             self._runs.labels(status).inc()
             self._run_s.observe(time.perf_counter() - begun)
 
@@ -146,6 +147,11 @@ class Metrics:
             request.trace_id = trace_id
         for kind, tokens in output.get("usage", {}).items():
             self._tokens.labels(kind.removesuffix("_tokens")).inc(tokens)
+
+    def load(self, running: int, waiting: int) -> None:
+        """How many runs there are now."""
+        self._running.set(running)
+        self._waiting.set(waiting)
 
     def index(self, state: Freshness | None, passages: int | None) -> None:
         """How the index does now; None: not known."""
@@ -186,6 +192,7 @@ def metrics_router(service: Service, metrics: Metrics) -> APIRouter:
             _in_time(service.freshness), _in_time(lambda: service.backends.store.count())
         )
         metrics.index(state, passages)
+        metrics.load(service.admission.running, service.admission.waiting)
         encoder, content_type = choose_encoder(accept)
         text = await asyncio.to_thread(encoder, metrics.registry)
         return Response(text, media_type=content_type)

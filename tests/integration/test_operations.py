@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.serving_processes import model
+from benchmarks.streaming_model import question
 from tests.corpus import write_corpus
 from tests.running_service import RunningService, running_service, tandem
 
@@ -69,6 +71,34 @@ def test_questions_show_in_the_metrics_and_in_the_log(service: RunningService) -
     assert "secret" not in written
     assert "Vardholm lighthouse?" not in written
     assert not [line for line in told.values() if line["path"] in ("/readyz", "/metrics")]
+
+
+def test_a_run_of_the_language_model_can_be_followed_from_the_log_to_its_trace(
+    tmp_path: Path, free_port: int
+) -> None:
+    root = write_corpus(tmp_path / "vardholm")
+    with model() as url:
+        settings = {
+            "TANDEM_LLM__BASE_URLS": f"{url}/v1",
+            "TANDEM_PHOENIX__ENDPOINT": url,  # takes spans, as Phoenix does
+            "TANDEM_LOG_FORMAT": "json",
+        }
+        with running_service(tmp_path / "data", root, free_port, **settings) as service:
+            with service.client() as client:
+                asked = client.post("/ask", json={"question": question(40), "stream": False})
+                measured = samples(client.get("/metrics").text)
+            service.process.send_signal(signal.SIGTERM)
+            written, _ = service.process.communicate(timeout=30)
+    output = asked.json()
+    assert measured["tandem_tokens_total", "output"] == output["usage"]["output_tokens"] >= 40
+    assert measured["tandem_tokens_total", "input"] == output["usage"]["input_tokens"]
+    graded = len([each for each in output["documents"] if each["relevance"] is not None])
+    assert measured["tandem_grades_total", "yes"] == graded > 0
+    assert measured["tandem_step_seconds_count", "generate"] == 1
+    assert measured["tandem_backend_call_seconds_count", "language_model"] >= 2
+    lines = [json.loads(line) for line in written.splitlines()]
+    (line,) = [each for each in lines if each.get("path") == "/ask"]
+    assert line["trace_id"] == output["trace_id"] != ""
 
 
 def test_openmetrics_is_given_to_those_who_ask_for_it(service: RunningService) -> None:

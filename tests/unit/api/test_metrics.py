@@ -9,7 +9,7 @@ import pytest
 
 from api.logs import ServedRequest, serving
 from api.metrics import Metrics
-from errors import LanguageModelUnavailable
+from errors import LanguageModelUnavailable, QuestionError, TooBusy
 from graph.step import Event
 
 STEPS: list[Any] = [
@@ -59,7 +59,6 @@ async def test_what_a_run_did_is_counted(sample: "Sample") -> None:
     assert passed == [event async for event in events()]
     assert sample("runs_total", status="degraded") == 1
     assert sample("runs_total", status="answered") == 0
-    assert sample("runs_in_progress") == 0
     assert sample("run_seconds_count") == 1
     assert sample("first_token_seconds_count") == 1
     assert {kind: sample("tokens_total", kind=kind) for kind in ("input", "output", "cached")} == {
@@ -80,30 +79,29 @@ async def test_a_passage_is_counted_once_however_often_it_is_told_of(sample: "Sa
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "status", "code"),
     [
-        (LanguageModelUnavailable("It is down."), "language_model_unavailable"),
-        (RuntimeError("a mistake of ours"), "internal_error"),
+        (LanguageModelUnavailable("It is down."), "failed", "language_model_unavailable"),
+        (RuntimeError("a mistake of ours"), "failed", "internal_error"),
+        (TooBusy("Later.", retry_after_s=2), "refused", "too_busy"),
+        (QuestionError("It is empty."), "refused", "bad_question"),
     ],
 )
-async def test_a_run_that_fails_is_counted_by_its_code(
-    sample: "Sample", error: Exception, code: str
+async def test_a_run_that_ends_in_an_error_is_counted_by_its_code(
+    sample: "Sample", error: Exception, status: str, code: str
 ) -> None:
     with pytest.raises(type(error)):
         async for _ in sample.metrics.run(events(error)):
             pass
-    assert sample("runs_total", status="failed") == 1
+    assert sample("runs_total", status=status) == 1
     assert sample("run_errors_total", code=code) == 1
-    assert sample("runs_in_progress") == 0
 
 
 async def test_a_run_whose_client_leaves_is_ended_and_counted(sample: "Sample") -> None:
     source = events()
     async with aclosing(sample.metrics.run(source)) as run:
         await anext(run)
-        assert sample("runs_in_progress") == 1
     assert sample("runs_total", status="left") == 1
-    assert sample("runs_in_progress") == 0
     with pytest.raises(StopAsyncIteration):  # it was closed too
         await anext(source)
 
@@ -138,3 +136,8 @@ class Sample:
 @pytest.fixture
 def sample() -> Sample:
     return Sample(Metrics())
+
+
+def test_how_many_runs_there_are_is_told_as_it_is(sample: Sample) -> None:
+    sample.metrics.load(running=3, waiting=2)
+    assert (sample("runs_in_progress"), sample("runs_waiting")) == (3, 2)
