@@ -8,6 +8,9 @@
     │   ├── Unauthenticated        an API key is missing or unknown            exit 2, HTTP 401
     │   ├── Forbidden              the caller may not do this                  exit 2, HTTP 403
     │   ├── NotFound               there is nothing of that name               exit 2, HTTP 404
+    │   ├── Conflict               there is another of that name               exit 2, HTTP 409
+    │   ├── UploadError            a file cannot be taken
+    │   │   └── UploadTooLarge                                                 exit 2, HTTP 413
     │   └── TooManyRequests        the caller asks too often                   exit 2, HTTP 429
     ├── UnavailableError           a backend does not answer                    exit 3, HTTP 503
     │   ├── TooBusy                there is no room for another run            exit 3, HTTP 429
@@ -88,6 +91,26 @@ class NotFound(UsageError):
 
     code = "not_found"
     http_status = 404
+
+
+class Conflict(UsageError):
+    """There is another of that name, which was not to be replaced."""
+
+    code = "exists"
+    http_status = 409
+
+
+class UploadError(UsageError):
+    """A file that was sent cannot be taken: its name, its kind, or what it holds."""
+
+    code = "bad_upload"
+
+
+class UploadTooLarge(UploadError):
+    """A file that was sent has more bytes than are indexed."""
+
+    code = "body_too_large"
+    http_status = 413
 
 
 class TooManyRequests(UsageError):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from api.ask import ask_router
-from api.bodies import JsonBodies
+from api.bodies import CheckedBodies
 from api.connection import bounded_protocol
 from api.continuing import ContinuedTraces
 from api.documents import documents_router
@@ -25,6 +25,7 @@ from api.metrics import Metrics, metrics_router
 from api.observing import Observed
 from api.openai_compatible import openai_router
 from api.openai_errors import OpenAIErrors
+from api.origins import LOOPBACK, KnownOrigins, SecurityHeaders
 from api.page import WORTH_ASKING, page_router
 from api.playground import add_playground
 from api.reindex import reindex_router
@@ -53,12 +54,22 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from the web
         redoc_url=None,
     )
-    hosts = ["127.0.0.1", "localhost", "[::1]", *service.settings.allowed_hosts]
+    settings = service.settings
+    hosts = [*LOOPBACK, *settings.allowed_hosts]
     app.add_middleware(BrokenOffStreams)
-    app.add_middleware(JsonBodies)
+    app.add_middleware(CheckedBodies, max_file_bytes=settings.max_file_bytes)
     app.add_middleware(ContinuedTraces)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_middleware(KnownOrigins, hosts=hosts, pages=settings.cors_origins)
     app.add_middleware(OpenAIErrors)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(SecurityHeaders)
     metrics = Metrics()
     service.measured = metrics.run
     app.add_middleware(Observed, metrics=metrics)  # the last added is the outermost

@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     allowed_hosts: Annotated[list[str], NoDecode, CommaSeparated] = []
+    cors_origins: Annotated[list[Address], NoDecode, CommaSeparated] = []
     allow_unauthenticated: bool = False
     require_keys: bool = False
     max_runs: int = Field(64, ge=1, le=10_000)
@@ -139,6 +140,8 @@ class Settings(BaseSettings):
     drain_s: float = Field(10.0, ge=0)
     key: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
     data_dir: Path = Path(".tandem")
+    uploads_dir: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
+    delete_in_roots: bool = False
     roots: Annotated[list[Path], NoDecode, CommaSeparated] = [Path("docs")]
     tenants: dict[TenantName, Annotated[list[Path], NoDecode, CommaSeparated]] = {}
     tenant: TenantName = "default"
@@ -179,6 +182,16 @@ class Settings(BaseSettings):
     def folders(self) -> list[Path]:
         """Every folder that the service indexes, whoever it belongs to."""
         return [*self.roots, *(folder for claimed in self.tenants.values() for folder in claimed)]
+
+    @property
+    def uploads(self) -> Path:
+        """The folder that uploaded files are kept in; each tenant but the default has one in it."""
+        return self.uploads_dir or self.data_dir / "uploads"
+
+    @property
+    def claims(self) -> dict[str, list[Path]]:
+        """The folders of each tenant, that for its uploads included."""
+        return {name: [*own, self.uploads / name] for name, own in self.tenants.items()}
 
 
 def load_settings() -> Settings:

@@ -7,12 +7,18 @@ from typing import NoReturn
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import error_body
 
 MAX_BODY_BYTES = 4_000_000
 """Far above a question with its options or a batch of them; files are sent as multipart."""
+
+
+_AROUND_A_FILE = 100_000
+"""Bytes of a form beside the file in it."""
+_FILE_TOO_LARGE = "The file has more bytes than TANDEM_MAX_FILE_BYTES allows: split it."
 
 
 class Body(BaseModel):
@@ -25,19 +31,24 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=False)
 
 
-class JsonBodies:
+class CheckedBodies:
     """ASGI middleware that answers a body that cannot be used with 400, 413 or 415.
 
     LangServe reads bodies by itself and answers what it cannot read with 500. And a web page of
-    anybody's can have a browser send a form here, but not JSON.
+    anybody's can have a browser send a form here, but not JSON. A form may hold a file of
+    ``max_file_bytes``; it is counted while it arrives.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, max_file_bytes: int) -> None:
         self._app = app
+        self._max_form_bytes = max_file_bytes + _AROUND_A_FILE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or _is_multipart(scope):
+        if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
+            return
+        if _is_multipart(scope):
+            await self._form(scope, receive, send)
             return
         body = await _read(receive)
         if body is None:
@@ -47,6 +58,26 @@ class JsonBodies:
             await self._app(scope, _replay(body, receive), send)
         else:
             await refusal(scope, receive, send)
+
+    async def _form(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_form_bytes:
+            refusal = _refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", _FILE_TOO_LARGE
+            )
+            await refusal(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_form_bytes:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _FILE_TOO_LARGE)
+            return message
+
+        await self._app(scope, counted, send)
 
 
 def _is_multipart(scope: Scope) -> bool:

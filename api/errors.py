@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: one JSON shape, ``{"error": {"code", "message"}}``."""
+"""Errors as HTTP answers: one JSON shape, ``{"error": {"code", "message", "request_id"}}``."""
 
 import logging
 from http import HTTPStatus
@@ -11,14 +11,26 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.logs import request_id
 from errors import Stopping, TandemError, TooBusy, TooManyRequests, Unauthenticated
 
 log = logging.getLogger("tandem")
 
+_CODES = {413: "body_too_large"}
+"""Codes of our own for what the framework refuses; others go by the name of their status."""
 
-def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
-    """The shape of every error. What a client sent may come back in it: lone surrogates too."""
-    return {"error": {"code": code, "message": message.encode(errors="replace").decode()}}
+
+def error_body(code: str, message: str, *, field: str = "") -> dict[str, dict[str, str]]:
+    """The shape of every error. What a client sent may come back in it: lone surrogates too.
+
+    ``field`` names the part of the request that is wrong, where it is one.
+    """
+    error = {"code": code, "message": message.encode(errors="replace").decode()}
+    if field:
+        error["field"] = field.encode(errors="replace").decode()
+    if (request := request_id()) is not None:
+        error["request_id"] = request
+    return {"error": error}
 
 
 def error_answer(error: TandemError) -> JSONResponse:
@@ -37,7 +49,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, exc: HTTPException) -> JSONResponse:
-        code = HTTPStatus(exc.status_code).name.lower()
+        code = _CODES.get(exc.status_code) or HTTPStatus(exc.status_code).name.lower()
         return JSONResponse(error_body(code, str(exc.detail)), exc.status_code, exc.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -66,14 +78,21 @@ def _headers(exc: TandemError) -> dict[str, str] | None:
 
 
 def _invalid(errors: Any) -> JSONResponse:
-    return JSONResponse(error_body("bad_request", "; ".join(map(_in_words, errors))), 422)
+    field = "" if not errors or isinstance(errors[0], str) else _place(errors[0])
+    message = "; ".join(map(_in_words, errors))
+    return JSONResponse(error_body("bad_request", message, field=field), 422)
 
 
 def _in_words(error: Any) -> str:
     if isinstance(error, str):  # LangServe's
         return error
-    place = ".".join(str(part) for part in error["loc"])
+    place = _place(error)
     return f"{place}: {error['msg']}" if place else str(error["msg"])
+
+
+def _place(error: Any) -> str:
+    """The field that an error is about, as a path: ``body.options.k``."""
+    return ".".join(str(part) for part in error["loc"])
 
 
 class BrokenOffStreams:

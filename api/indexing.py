@@ -78,7 +78,7 @@ class Indexing:
                     max_file_bytes=self.backends.settings.max_file_bytes,
                     include=self.backends.settings.include,
                     exclude=self.backends.settings.exclude,
-                    tenants=Tenants(self.backends.settings.tenants),
+                    tenants=Tenants(self.backends.settings.claims),
                     on_progress=advance,
                     retry_delays_s=Backoff() if wait else RETRY_DELAYS_S,
                     touched=touched,
@@ -93,10 +93,10 @@ class Indexing:
             self.error = ""
             return self.report
 
-    async def run_roots(self) -> None:
-        """Sync the configured roots; a failure is logged and shown, the service goes on."""
+    async def run_roots(self, folders: Sequence[Path]) -> None:
+        """Sync what the service indexes; a failure is logged and shown, the service goes on."""
         try:
-            report = await self.run(self.backends.settings.folders)
+            report = await self.run(folders)
         except TandemError as exc:
             log.error("indexing stopped: %s", exc)  # noqa: TRY400 - a user's error, no traceback
         else:

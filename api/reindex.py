@@ -96,7 +96,7 @@ class Reindexing:
             max_file_bytes=backends.settings.max_file_bytes,
             include=backends.settings.include,
             exclude=backends.settings.exclude,
-            tenants=Tenants(backends.settings.tenants),
+            tenants=Tenants(backends.settings.claims),
             retry_delays_s=self._retry_delays_s,
         )
 

@@ -127,8 +127,19 @@ def only_local_user(service: Service, refusal: str) -> Callable[..., Awaitable[N
     """
 
     async def local_user(credentials: _Credentials) -> None:
-        token = credentials.credentials if credentials else ""
-        if not secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
-            raise Forbidden(refusal)
+        _require_token(service, credentials.credentials if credentials else "", refusal)
 
     return local_user
+
+
+def require_local_user(service: Service, authorization: str, refusal: str) -> None:
+    """The same for a route that asks it of some requests only, by their header.
+
+    Raises: as ``only_local_user``.
+    """
+    _require_token(service, authorization.partition(" ")[2].strip(), refusal)
+
+
+def _require_token(service: Service, token: str, refusal: str) -> None:
+    if not secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
+        raise Forbidden(refusal)

@@ -17,6 +17,7 @@ from backends.connections import Backends, connect
 from backends.conversations.threads import Threads, open_threads
 from backends.embeddings import EmbeddingModel
 from backends.reader import Turn
+from errors import PathError
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import run_events
@@ -61,6 +62,8 @@ class Service:
         default=lambda events: events
     )
     """Hands on the events of every run, and measures them on the way."""
+    at_work: set["asyncio.Task[Any]"] = field(default_factory=set)
+    """What goes on after the request that began it has been answered."""
     _graphs: dict[str, RagGraph] = field(default_factory=dict)
     """A tenant's own each, bound to a store that finds that tenant's passages alone."""
 
@@ -204,6 +207,7 @@ async def open_service(
             manifest,
             pace(settings.watch),
             apart_from=settings.data_dir,
+            but_for=settings.uploads,
         )
         threads = await stack.enter_async_context(open_threads(settings))
         service = Service(
@@ -228,6 +232,21 @@ def _tell_of_pause(_: object, reason: str) -> None:
         log.warning("%s Trying again.", reason)
 
 
+def make_uploads_folder(settings: Settings) -> None:
+    """So that it can be watched. Touches the disk: not for the event loop.
+
+    Raises:
+        PathError: it cannot be made.
+    """
+    try:
+        settings.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise PathError(
+            f"{settings.uploads} cannot be made: {exc.strerror}. Choose another folder for uploads "
+            "with TANDEM_UPLOADS_DIR."
+        ) from exc
+
+
 async def freshness(follower: Follower) -> Freshness:
     """As far as the watched folders are known, or else the manifest."""
     if follower.folders:
@@ -244,13 +263,15 @@ def pace(settings: WatchSettings) -> Pace:
 @contextlib.asynccontextmanager
 async def keeping_up(service: Service) -> AsyncIterator[None]:
     """Index the configured roots for as long as the block runs, and what changes there."""
+    folders = [*service.settings.folders, service.settings.uploads]
     async with contextlib.AsyncExitStack() as stack:
+        await asyncio.to_thread(make_uploads_folder, service.settings)
         await stack.enter_async_context(background("follow", service.follower.run()))
         if service.settings.watch.mode == "off":
-            once = background("index the roots", service.indexing.run_roots())
+            once = background("index the roots", service.indexing.run_roots(folders))
             await stack.enter_async_context(once)
         else:
-            following = service.follower.following(service.settings.folders)
+            following = service.follower.following(folders)
             await stack.enter_async_context(following)
         yield
 

@@ -326,7 +326,7 @@ class VectorStore(TenantSearches):
         await self._run(note, self.client, self.collection_name, chunker=version)
 
     async def count(self) -> int:
-        """How many points are stored."""
+        """How many points are stored, whoever they belong to."""
         result = await self._run(self.client.count, self.collection_name, exact=True)
         return result.count
 

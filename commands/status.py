@@ -30,7 +30,7 @@ async def run(options: argparse.Namespace, settings: "Settings") -> int:
 
 async def _status_here(settings: "Settings") -> dict[str, Any]:
     with interruptible():
-        from api.documents import index_status
+        from api.catalogue import index_status
         from api.health import readiness
         from api.service import open_service
 

@@ -39,14 +39,24 @@ class Follower:
     """Watches folders and has synced what changes in them, one sync at a time.
 
     ``run`` does the work; ``following`` says which folders. ``apart_from`` is a folder whose
-    changes are our own: the data folder, should it lie in a watched one.
+    changes are our own: the data folder, should it lie in a watched one; ``but_for`` is one in it
+    whose changes count, that of the uploads.
     """
 
-    def __init__(self, sync: Sync, manifest: Manifest, pace: Pace, *, apart_from: Path) -> None:
+    def __init__(
+        self,
+        sync: Sync,
+        manifest: Manifest,
+        pace: Pace,
+        *,
+        apart_from: Path,
+        but_for: Path | None = None,
+    ) -> None:
         self._sync = sync
         self.manifest = manifest
         self._pace = pace
         self._apart_from = apart_from.resolve()
+        self._but_for = but_for and but_for.resolve()
         self._backoff = Backoff()
         self._folders: dict[Path, Folder] = {}
         self._tasks: dict[Path, asyncio.Task[None]] = {}
@@ -154,8 +164,13 @@ class Follower:
 
     def _ours(self, look: Look) -> Look | None:
         """A look without the paths that are our own; None where nothing is left."""
-        paths = frozenset(p for p in look.paths if not p.is_relative_to(self._apart_from))
+        paths = frozenset(path for path in look.paths if not self._is_our_own(path))
         return look._replace(paths=paths) if paths or look.reason != "touched" else None
+
+    def _is_our_own(self, path: Path) -> bool:
+        if not path.is_relative_to(self._apart_from):
+            return False
+        return self._but_for is None or not path.is_relative_to(self._but_for)
 
     # syncing
 

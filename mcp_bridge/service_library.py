@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from api.documents import index_status
+from api.catalogue import index_status
 from api.run import Run
 from api.search import document_passages, passage_around, search_passages
 from api.security import Caller, permit
