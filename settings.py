@@ -185,7 +185,7 @@ class Settings(BaseSettings):
 
     @property
     def uploads(self) -> Path:
-        """The folder that uploaded files are kept in; each tenant but the default has one in it."""
+        """The folder that uploaded files are kept in; each tenant has one in it."""
         return self.uploads_dir or self.data_dir / "uploads"
 
     @property

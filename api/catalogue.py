@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from api.service import Service
-from api.uploads import folder_of
 from backends.lookup import count_of
 from errors import Forbidden, NotFound, UnavailableError
 from indexer.records import FileRecord, FileState
-from indexer.tenants import DEFAULT, Tenants
-from settings import Settings
+from indexer.tenants import Tenants
 
 MOST_LISTED = 10_000
 """Documents in one answer."""
@@ -85,27 +83,24 @@ async def delete_document(service: Service, tenant: str, source: str) -> str:
     if not found:
         raise NotFound(f"There is no document {source[:200]!r}: GET /documents lists them.")
     settings = service.settings
-    uploads = folder_of(settings, tenant).resolve() if tenant in _with_uploads(settings) else None
-    for record in found:
-        path = location(record)
-        # The folder itself, links followed: what a link leads to is not ours to delete.
-        folder = await asyncio.to_thread(path.parent.resolve)
-        if not (settings.delete_in_roots or folder == uploads):
-            raise Forbidden(
-                f"{source[:200]!r} was not uploaded but lies in a watched folder: delete the file "
-                "there, and it leaves the index by itself. TANDEM_DELETE_IN_ROOTS=true allows it "
-                "here."
-            )
+    paths = [location(record) for record in found]
+    if not settings.delete_in_roots:
+        uploads = await asyncio.to_thread((settings.uploads / tenant).resolve)
+        for path in paths:
+            # The folder itself, links followed: what a link leads to is not ours to delete.
+            if await asyncio.to_thread(path.parent.resolve) != uploads:
+                raise Forbidden(
+                    f"{source[:200]!r} was not uploaded but lies in a watched folder: delete the "
+                    "file there, and it leaves the index by itself. TANDEM_DELETE_IN_ROOTS=true "
+                    "allows it here."
+                )
+    for path in paths:
         try:
             await asyncio.to_thread(path.unlink, missing_ok=True)
         except OSError as exc:
             raise UnavailableError(f"{source!r} cannot be deleted: {exc.strerror}.") from exc
-    await service.indexing.run([location(record) for record in found], touched=True)
+    await service.indexing.run(paths, touched=True)
     return source
-
-
-def _with_uploads(settings: Settings) -> set[str]:
-    return {DEFAULT, *settings.tenants}
 
 
 async def _watching(service: Service) -> list[dict[str, Any]]:

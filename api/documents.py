@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, UploadFile
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -21,17 +20,14 @@ from api.catalogue import (
     Wanted,
     delete_document,
     index_status,
-    location,
-    shown,
 )
+from api.receiving import FORM, indexed, require_room, sent_file
 from api.security import Caller, only_local_user, permit, require_local_user, requires
 from api.service import Service
-from api.uploads import folder_of, keep, safe_name
-from errors import TandemError, UploadError
+from api.uploads import folder_of, folders_of, keep, safe_name
+from errors import TandemError
 from indexer.records import FileState
 from indexer.sync import Progress, SyncReport
-
-log = logging.getLogger("tandem")
 
 _OTHER_PATHS = (
     "Only this machine's user may have other paths synced or watched: use `tandem index` or "
@@ -76,13 +72,11 @@ def documents_router(service: Service) -> APIRouter:
             permit(caller, "admin")
         tenant = None if everybodys else caller.tenant
         status = await index_status(service, tenant, Wanted(state, source, offset, limit))
-        if "admin" not in caller.scopes:  # these tell of other tenants' folders
-            status |= {"error": "", "watching": []}
-        return status
+        return _seen_by(caller, status)
 
-    @router.post("", status_code=HTTPStatus.CREATED)
+    @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=FORM)
     async def upload(
-        file: UploadFile,
+        request: Request,
         caller: Annotated[Caller, writing],
         replace: bool = False,
         wait: bool = False,
@@ -92,9 +86,11 @@ def documents_router(service: Service) -> APIRouter:
         The answer is the document as ``GET /documents`` lists it.
         """
         folder = folder_of(service.settings, caller.tenant)
-        name = safe_name(file.filename)
-        path = await asyncio.to_thread(keep, file.file, folder, name, replace=replace)
-        return await _indexed(service, path, wait=wait)
+        require_room(service)
+        async with sent_file(request) as file:
+            name = safe_name(file.filename)
+            path = await asyncio.to_thread(keep, file.file, folder, name, replace=replace)
+        return await indexed(service, path, wait=wait)
 
     @router.delete("/{source:path}")
     async def delete(source: str, caller: Annotated[Caller, writing]) -> dict[str, str]:
@@ -109,13 +105,18 @@ def documents_router(service: Service) -> APIRouter:
     ) -> EventSourceResponse:
         """Sync; events ``progress``, then one ``done`` with the report or ``error``.
 
-        Without paths, what the service indexes anyway; others are for this machine's user.
+        Without paths, what the service indexes anyway: the caller's folders, or everybody's with
+        the scope ``admin``, which alone is told of single files. Other paths are for this
+        machine's user.
         """
         if request.paths:
             require_local_user(service, authorization, _OTHER_PATHS)
-        paths = request.paths or [*service.settings.folders, *_existing(service.settings.uploads)]
-        run = partial(service.indexing.run, paths, wait=request.wait)
-        return EventSourceResponse(progress_events(run))
+        sees_all = "admin" in caller.scopes
+        folders = await asyncio.to_thread(
+            folders_of, service.settings, None if sees_all else caller.tenant
+        )
+        run = partial(service.indexing.run, request.paths or folders, wait=request.wait)
+        return EventSourceResponse(progress_events(run, names=sees_all))
 
     @router.post("/watch", response_model=None, dependencies=[Depends(local_user)])
     async def watch(request: WatchRequest) -> EventSourceResponse:
@@ -125,33 +126,12 @@ def documents_router(service: Service) -> APIRouter:
     return router
 
 
-def _existing(folder: Path) -> list[Path]:
-    return [folder] if folder.is_dir() else []
-
-
-async def _indexed(service: Service, path: Path, *, wait: bool) -> dict[str, Any]:
-    """An uploaded file as it is listed: indexed by now, or to be indexed soon."""
-    uploads = await asyncio.to_thread(service.settings.uploads.resolve)
-    source = f"{uploads.name}/{path.relative_to(uploads).as_posix()}"
-    syncing = asyncio.create_task(service.indexing.run([uploads]))
-    service.at_work.add(syncing)
-    syncing.add_done_callback(service.at_work.discard)
-    if not wait:
-        syncing.add_done_callback(_log_failure)
-        size = (await asyncio.to_thread(path.stat)).st_size
-        return {"source": source, "state": "pending", "reason": "", "bytes": size}
-    await asyncio.shield(syncing)
-    for record in await service.indexing.manifest.documents():
-        if location(record) == path:
-            return shown(record)
-    raise UploadError(
-        f"{source!r} is stored, and TANDEM_INCLUDE or TANDEM_EXCLUDE leaves it out of the index."
-    )
-
-
-def _log_failure(syncing: "asyncio.Task[SyncReport]") -> None:
-    if not syncing.cancelled() and (exc := syncing.exception()) is not None:
-        log.error("An uploaded file could not be indexed yet: %s", exc)
+def _seen_by(caller: Caller, status: dict[str, Any]) -> dict[str, Any]:
+    """The same, without what tells of other tenants' files unless the caller may know of all."""
+    if "admin" in caller.scopes:
+        return status
+    syncing = status["syncing"] and {**status["syncing"], "current": ""}
+    return {**status, "syncing": syncing, "error": "", "watching": []}
 
 
 async def _followed(service: Service, paths: list[Path]) -> AsyncIterator[ServerSentEvent]:
@@ -163,8 +143,13 @@ async def _followed(service: Service, paths: list[Path]) -> AsyncIterator[Server
 
 async def progress_events(
     run: Callable[[Callable[[Progress], None]], Awaitable[SyncReport | None]],
+    *,
+    names: bool = True,
 ) -> AsyncIterator[ServerSentEvent]:
-    """A sync's events. Progress that a slow reader has not fetched is replaced by newer."""
+    """A sync's events. Progress that a slow reader has not fetched is replaced by newer.
+
+    Without ``names`` they tell of no single file.
+    """
     latest: asyncio.Queue[Progress] = asyncio.Queue(1)
 
     def advance(progress: Progress) -> None:
@@ -178,9 +163,12 @@ async def progress_events(
             getter = asyncio.ensure_future(latest.get())
             await asyncio.wait({getter, task}, return_when=asyncio.FIRST_COMPLETED)
             if getter.done():
-                yield ServerSentEvent(event="progress", data=json.dumps(asdict(getter.result())))
+                progress = getter.result() if names else replace(getter.result(), current="")
+                yield ServerSentEvent(event="progress", data=json.dumps(asdict(progress)))
             getter.cancel()
         report = task.result()
+        if report is not None and not names:
+            report = replace(report, failed=[], skipped=[], changes=[])
         yield ServerSentEvent(event="done", data=json.dumps(asdict(report) if report else None))
     except TandemError as exc:
         body = {"code": exc.code, "message": str(exc), "exit_code": exc.exit_code}

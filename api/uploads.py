@@ -31,19 +31,30 @@ readers take that, so it is looked for there."""
 
 
 def folder_of(settings: Settings, tenant: str) -> Path:
-    """Where a tenant's uploads lie.
+    """Where a tenant's uploads lie: in a folder of its own each, the default tenant's as well.
+
+    If they lay beside the other tenants' folders, a file could bear the name of one, and belong
+    to that tenant.
 
     Raises:
         UploadError: no folder belongs to the tenant, so what lay there would belong to another.
     """
-    if tenant == DEFAULT:
-        return settings.uploads
-    if tenant not in settings.tenants:
+    if tenant != DEFAULT and tenant not in settings.tenants:
         raise UploadError(
             f"The tenant {tenant!r} has no documents of its own: name its folders in "
             f"TANDEM_TENANTS__{tenant.upper()} first."
         )
     return settings.uploads / tenant
+
+
+def folders_of(settings: Settings, tenant: str | None) -> list[Path]:
+    """What the service indexes for a tenant, or (None) for all. Touches the disk."""
+    if tenant is None:
+        own = settings.folders
+    else:
+        own = settings.roots if tenant == DEFAULT else settings.tenants.get(tenant, [])
+    # All uploads: a document's source begins with the name of the folder that was indexed.
+    return [*own, *([settings.uploads] if settings.uploads.is_dir() else [])]
 
 
 def safe_name(given: str | None) -> str:
@@ -56,12 +67,12 @@ def safe_name(given: str | None) -> str:
     text = unicodedata.normalize("NFC", last.encode(errors="ignore").decode())
     # Control and format characters: line breaks, bidirectional overrides, invisible joiners.
     text = "".join(char for char in text if unicodedata.category(char)[0] != "C")
-    text = _FORBIDDEN.sub("_", text).strip(" .")
+    text = _FORBIDDEN.sub("_", text).strip().strip(" .")
     stem, dot, suffix = text.rpartition(".")
     if not dot:
         stem, suffix = text, ""
     room = MAX_NAME_BYTES - len(f"{dot}{suffix}".encode())
-    stem = stem.encode()[: max(room, 0)].decode(errors="ignore").rstrip(" .")
+    stem = stem.encode()[: max(room, 0)].decode(errors="ignore").strip().rstrip(" .")
     name = f"{stem}{dot}{suffix}"
     if not stem or _RESERVED.match(name) or room <= 0:
         raise UploadError(
