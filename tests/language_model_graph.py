@@ -11,7 +11,7 @@ from backends.connections import Backends
 from backends.extractive.reader import ExtractiveReader
 from backends.language_model import LanguageModel
 from graph.builder import RagGraph, build_graph
-from settings import LanguageModelSettings, Settings
+from settings import GradingSettings, LanguageModelSettings, Settings
 from tests.fakes import WordEmbeddings, as_document, passage
 from tests.language_model_server import Reply, batch
 
@@ -27,11 +27,12 @@ class Store:
 
 
 @asynccontextmanager
-async def graph_on(*urls: str, **changes: Any) -> AsyncIterator[RagGraph]:
+async def graph_on(*urls: str, speculate: bool = False, **changes: Any) -> AsyncIterator[RagGraph]:
     """The real graph with the real client of the language model."""
     llm = LanguageModelSettings(base_urls=list(urls), **changes)
+    grading = GradingSettings(speculate=speculate)
     backends = Backends(
-        settings=Settings(_env_file=None, llm=llm),
+        settings=Settings(_env_file=None, llm=llm, grading=grading),
         embeddings=WordEmbeddings(),
         sparse=cast(Any, None),
         store=cast(Any, Store()),
