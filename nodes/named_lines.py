@@ -13,6 +13,7 @@ MAX_CHARS = 300
 
 _FENCE = re.compile(r"^```\w*\s*$", re.MULTILINE)
 _ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+(.*)")
+_SPACES = re.compile(r"[ \t]{2,}")
 _RUN_ON = re.compile(r"[ \t]+(?=\**(?:MISSING|SEARCH|QUESTION)\**(?: \d)?\**:)")
 """Where the next name stands on the line of the one before it."""
 _SAYS_NOTHING = re.compile(
@@ -26,7 +27,7 @@ def lines_named(reply: str, name: str) -> list[str]:
     ``name`` is one of the above. Numbers, bullets, bold type and code fences around it do not
     matter. What says nothing, such as ``none``, and what is too long is left out.
     """
-    text = _FENCE.sub("", reply).strip()
+    text = _SPACES.sub(" ", _FENCE.sub("", reply)).strip()
     found = _from_json(text, name)
     return _kept(_from_lines(text, name) if found is None else found)
 

@@ -40,7 +40,8 @@ def parts(question: str) -> list[Part]:
 
     What a later part refers back to is taken from the part before it.
     """
-    clauses = [clause.strip(" ,;") for clause in _BETWEEN.split(question) if clause]
+    line = " ".join(question.split())  # the expression takes its time over long runs of spaces
+    clauses = [clause.strip(" ,;") for clause in _BETWEEN.split(line) if clause]
     clauses = [clause for clause in clauses if stems(clause)]
     if not (2 <= len(clauses) <= MAX_PARTS and all(map(_ASKS.match, clauses))):
         return []

@@ -1,5 +1,7 @@
 """Questions that ask several things, and those that only look like it."""
 
+import time
+
 import pytest
 
 from backends.extractive.parts import parts
@@ -23,6 +25,15 @@ from backends.extractive.parts import parts
 def test_each_thing_that_is_asked_becomes_a_question(question: str, apart: list[str]) -> None:
     assert [part.said for part in parts(question)] == apart
     assert [part.alone for part in parts(question)] == apart
+
+
+def test_a_question_full_of_spaces_takes_no_time() -> None:
+    begun = time.process_time()
+    for space in (" ", "\n"):
+        first, second = parts(f"What is vLLM?{space * 7000}Which port has Qdrant?")
+        assert (first.said, second.said) == ("What is vLLM?", "Which port has Qdrant?")
+        assert parts(f"What is{space * 7000}vLLM") == []
+    assert time.process_time() - begun < 0.5
 
 
 def test_what_a_part_refers_to_is_put_into_it() -> None:
