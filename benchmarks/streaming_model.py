@@ -17,11 +17,14 @@ import time
 from typing import Any
 
 MODEL = "scripted"
-STAMP = re.compile(rb"t([0-9a-f]{13})z")
+STAMP = re.compile(rb"[tT]([0-9a-f]{13})z")
 """A token's time, as it is written into the token."""
 _ASKED = re.compile(rb"in (\d+) words")
 _SENTENCE = 20
 """Tokens after which a passage is cited and the sentence ends."""
+_PHOENIX = frozenset(
+    ["/v1/traces", "/v1/span_annotations", "/v1/document_annotations", "/v1/trace_annotations"]
+)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
 
 
@@ -37,7 +40,8 @@ def now_us() -> int:
 
 def piece(number: int) -> str:
     """The text of a token that is written now."""
-    text = f" t{now_us():013x}z"
+    begin = "T" if number % _SENTENCE == 1 else "t"  # sentences begin as sentences do
+    text = f" {begin}{now_us():013x}z"
     return f"{text} [1]." if number % _SENTENCE == 0 else text
 
 
@@ -93,7 +97,7 @@ class Script:
             writer.close()
 
     async def _answer(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
-        if path == "/v1/traces":
+        if path in _PHOENIX:
             _whole(writer, b"")
             return
         asked = json.loads(body) if body else {}
