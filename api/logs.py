@@ -31,6 +31,8 @@ class ServedRequest:
     id: str
     trace_id: str | None = None
     """Of the run that answered it, once that is known."""
+    caller: str | None = None
+    """The name of whoever sent it, once that is known."""
 
 
 _served: contextvars.ContextVar[ServedRequest | None] = contextvars.ContextVar(
@@ -46,6 +48,12 @@ def serving(request: ServedRequest) -> None:
 def served_request() -> ServedRequest | None:
     """The request that is being served; None outside of one."""
     return _served.get()
+
+
+def note_caller(name: str) -> None:
+    """Whoever sent the request that is being served is known by this name."""
+    if (request := _served.get()) is not None:
+        request.caller = name
 
 
 def request_id() -> str | None:
@@ -94,6 +102,8 @@ class JsonLines(logging.Formatter):
         request = _served.get()
         if request is not None:
             line["request_id"] = request.id
+            if request.caller is not None:
+                line["caller"] = request.caller
         if trace_id := (request and request.trace_id) or current_trace_id():
             line["trace_id"] = trace_id
         line |= {name: value for name, value in vars(record).items() if name not in _GIVEN}

@@ -9,6 +9,7 @@ from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.keys import PREFIX, SCOPES, Scope
+from api.logs import note_caller
 from api.service import Service
 from errors import Forbidden, Unauthenticated
 
@@ -103,6 +104,12 @@ def local_caller(service: Service) -> Caller:
 
 
 def _caller(service: Service, token: str | None) -> Caller:
+    caller = _found(service, token)
+    note_caller(caller.name)
+    return caller
+
+
+def _found(service: Service, token: str | None) -> Caller:
     if token is not None:
         if secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
             return local_caller(service)

@@ -126,3 +126,23 @@ def test_more_than_one_worker_is_refused_with_the_reason(tmp_path: Path, workers
     assert refused.returncode == 2
     assert "one process" in refused.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_with_keys_metrics_need_one_and_the_log_names_it_and_never_shows_it(
+    service: RunningService,
+) -> None:
+    made = service.tandem("keys", "create", "grafana", "--scopes", "read", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)["key"]
+    with service.client() as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/healthz").status_code == 200  # probes need none
+        named = {"Authorization": f"Bearer {key}"}
+        assert client.get("/metrics", headers=named).status_code == 200
+        assert client.get("/documents?shown=here", headers=named).status_code == 200
+    service.process.send_signal(signal.SIGTERM)
+    written, _ = service.process.communicate(timeout=30)
+    lines = [json.loads(line) for line in written.splitlines()]
+    callers = [line.get("caller") for line in lines if line.get("path") == "/documents"]
+    assert callers[-1] == "grafana"
+    assert key not in written

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from api.logs import JsonLines, ServedRequest, TextLines, serving
+from api.logs import JsonLines, ServedRequest, TextLines, note_caller, serving
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -47,6 +47,20 @@ def test_a_line_of_json_has_what_programs_look_for() -> None:
     alone = json.loads(JsonLines().format(line))
     assert "request_id" not in alone
     assert "trace_id" not in alone
+
+
+def test_a_line_of_json_names_the_caller_once_it_is_known() -> None:
+    request = ServedRequest("r1")
+    assert "caller" not in json.loads(within(request, JsonLines(), record("it")))
+
+    def known() -> None:
+        serving(request)
+        note_caller("laptop")
+
+    contextvars.copy_context().run(known)
+    assert json.loads(within(request, JsonLines(), record("it")))["caller"] == "laptop"
+    note_caller("nobody")  # outside of a request nothing happens
+    assert request.caller == "laptop"
 
 
 @pytest.mark.parametrize("message", ["two\nlines", 'a "quote"', "\x1b[31m", "\udce9", "Ærø"])
