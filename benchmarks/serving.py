@@ -123,7 +123,14 @@ def people(folder: Path, streams: int, minutes: float, rate: float, tokens: int)
         serving.read(8, 20, runs=1)
         tell(f"{streams} streams for {minutes:g} minutes ...")
         before = serving.cpu_s()
-        found, proxied, memory = _side_by_side(serving, peers["proxy"], streams, tokens, seconds)
+        found, proxied, memory = _side_by_side(
+            serving,
+            peers["proxy"],
+            streams,
+            tokens,
+            seconds,
+            spread_s=min(tokens / rate, seconds / 3),
+        )
         cpu_s = serving.cpu_s() - before
     late = {name: percentiles([us / 1000 for us in each["late_us"]]) for name, each in
             (("tandem_ms", found), ("proxy_ms", proxied))}  # fmt: skip
@@ -148,13 +155,21 @@ def people(folder: Path, streams: int, minutes: float, rate: float, tokens: int)
 
 
 def _side_by_side(
-    serving: Serving, proxy: Serving, streams: int, tokens: int, seconds: float
+    serving: Serving,
+    proxy: Serving,
+    streams: int,
+    tokens: int,
+    seconds: float,
+    *,
+    spread_s: float,
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """What both read at the same time, a tenth as much through the proxy, and the memory then."""
     memory = [serving.memory_mb()]
     with ThreadPoolExecutor(2) as threads:
         both = [
-            threads.submit(each.read, count, tokens, seconds=seconds, stamps=True)
+            threads.submit(
+                each.read, count, tokens, seconds=seconds, spread_s=spread_s, stamps=True
+            )
             for each, count in ((serving, streams), (proxy, max(1, streams // 10)))
         ]
         while not both[0].done():

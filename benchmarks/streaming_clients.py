@@ -3,11 +3,13 @@
     python -m benchmarks.streaming_clients '{"url": ..., "body": {...}, "clients": 16, "runs": 1}'
 
 Prints one JSON object: how long it took, what failed, and, with ``"stamps": true``, how late the
-tokens came, from the model's writing to the reading here.
+tokens came, from the model's writing to the reading here. With ``"spread_s"`` the clients begin
+within so many seconds.
 """
 
 import asyncio
 import json
+import random
 import sys
 import time
 from typing import Any
@@ -29,6 +31,7 @@ class Reading:
         self._ending = request["ending"].encode()
         self._stamps = bool(request.get("stamps"))
         self._runs = request.get("runs")
+        self._spread_s = request.get("spread_s", 0)
         self._until = time.monotonic() + request.get("seconds", 0)
         self.late_us: list[int] = []
         self.failures: list[str] = []
@@ -36,6 +39,7 @@ class Reading:
 
     async def client(self) -> None:
         """Ask again and again: so many times, or for so long."""
+        await asyncio.sleep(random.random() * self._spread_s)  # noqa: S311 - people are not in step
         asked = 0
         while asked < self._runs if self._runs else time.monotonic() < self._until:
             asked += 1
