@@ -247,7 +247,8 @@ class Follower:
 
     def _tell_of(self, report: SyncReport, *, always: bool = False) -> None:
         if report.changes or always:
-            log.info("%s", report.summary())
+            if report.changes or report.unchanged or report.failed:  # an empty folder is no news
+                log.info("%s", report.summary())
             self.news.tell(Event("synced", asdict(report)))
 
     # freshness
