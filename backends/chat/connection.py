@@ -39,11 +39,15 @@ class Connection:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         context = httpx.create_ssl_context()
         connect = settings.connect_timeout_s
+        limits = httpx.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_KEEP_ALIVE_S)
+        timeout = httpx.Timeout(settings.timeout_s, connect=connect)
         self._http = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(settings.timeout_s, connect=connect),
-            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_KEEP_ALIVE_S),
-            verify=context,
+            headers=headers, timeout=timeout, limits=limits, verify=context
+        )
+        # A pool is looked through for every request: the many short ones need not go past every
+        # answer that is being written.
+        self._streams = httpx.AsyncClient(
+            headers=headers, timeout=timeout, limits=limits, verify=context
         )
         # A connection that is open already says nothing about a machine that has fallen asleep.
         self._probe = httpx.AsyncClient(
@@ -78,7 +82,7 @@ class Connection:
         """The server-sent events that answer a POST, until their end. Closing it ends the work."""
         url = f"{self._base}{path}"
         with self._translated():
-            async with self._http.stream("POST", url, json=body) as response:
+            async with self._streams.stream("POST", url, json=body) as response:
                 if response.is_error:
                     await response.aread()
                     raise self._refusal(response)
@@ -95,6 +99,7 @@ class Connection:
     async def aclose(self) -> None:
         """Close its connections."""
         await self._http.aclose()
+        await self._streams.aclose()
         await self._probe.aclose()
 
     async def _post(self, url: str, body: dict[str, Any], key: str) -> dict[str, Any]:
