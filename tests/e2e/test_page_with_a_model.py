@@ -1,0 +1,214 @@
+"""The page before a language model that writes as it is told: slowly, badly, or not to the end."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import ANSWERED_WITHIN_MS, Visit, chromium
+from tests.corpus import write_corpus
+from tests.integration.conftest import _free_port
+from tests.language_model_server import (
+    HANG,
+    Reply,
+    ScriptedServer,
+    batch,
+    completion,
+    error,
+    scripted,
+    stream,
+)
+from tests.running_service import RunningService, running_service
+
+QUESTION = "How high is the Vardholm lighthouse?"
+CHAT, BATCH = "/v1/chat/completions", "/v1/chat/completions/batch"
+YES, NO = (
+    completion("yes", {"yes": -0.05, "no": -3.0}),
+    completion("no", {"no": -0.05, "yes": -3.0}),
+)
+USAGE = b"vllm:kv_cache_usage_perc 0.375\n"
+HOSTILE = (
+    "<script>window.ran = 1</script> <img src=http://evil.example/a.png onerror='window.ran=1'> "
+    "![x](http://evil.example/b.png) [click me](javascript:window.ran=1) "
+    "<https://evil.example/c> [1]"
+)
+
+
+class Model:
+    """A scripted server in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.server: ScriptedServer
+        self._ended: asyncio.Event
+        self._loop: asyncio.AbstractEventLoop
+
+    def run(self, started: "Future[None]") -> None:
+        """Serve until told to end."""
+        asyncio.run(self._serve(started))
+
+    async def _serve(self, started: "Future[None]") -> None:
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        replies = [Reply([USAGE], kind="text/plain")]
+        async with scripted(YES, max_model_len=8192, metrics=replies) as self.server:
+            started.set_result(None)
+            await self._ended.wait()
+
+    def end(self) -> None:
+        """Stop serving."""
+        self._loop.call_soon_threadsafe(self._ended.set)
+
+    def says(
+        self, *pieces: str, then: tuple[str, ...] = (), checks: tuple[Reply, ...] = ()
+    ) -> None:
+        """What it answers to the next question; before ``then`` it falls silent until released."""
+        self.server.released.clear()
+        reply = stream(*pieces)
+        if then:
+            first = stream(*pieces, reason=None, end=())
+            reply = Reply([*first.body, HANG], kind=first.kind, resumed=stream(*then))
+        self.server.replies[BATCH] = deque([batch("yes", "yes", "no", "no")])
+        self.server.replies[CHAT] = deque([reply, *checks, YES])
+
+    def goes_on(self) -> None:
+        """It is released."""
+        self._loop.call_soon_threadsafe(self.server.released.set)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    model, started = Model(), Future[None]()
+    thread = threading.Thread(target=model.run, args=[started], daemon=True)
+    thread.start()
+    started.result(10)
+    yield model
+    model.end()
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[RunningService]:
+    folder = tmp_path_factory.mktemp("page-with-a-model")
+    root = write_corpus(folder / "vardholm")
+    llm = {"TANDEM_LLM__BASE_URLS": f"{model.server.url}/v1"}
+    with running_service(folder / "data", root, _free_port(), **llm) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser, service: RunningService) -> Iterator[Visit]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    visit = Visit(page)
+    page.goto(service.url)
+    yield visit
+    page.close()
+    assert visit.hosts == {"127.0.0.1"}
+    assert visit.complaints == []
+
+
+def test_an_answer_is_read_and_checked_while_it_is_written(visit: Visit, model: Model) -> None:
+    model.says(
+        "<think>A tower, then.</think>",
+        "The tower is **41 metres** high [1]. ",
+        "It was painted blue [2]. ",
+        "There are rooms",
+        then=(" [1].\n\n- built of `granite` [1]\n", "- see [the lamp](lighthouse.md) [1]"),
+        checks=(YES, NO),
+    )
+    turn = visit.ask(QUESTION)
+    answer = turn.locator(".answer")
+    expect(answer.locator("strong")).to_have_text("41 metres", timeout=ANSWERED_WITHIN_MS)
+    expect(turn.locator(".node.active")).to_have_attribute("data-step", "generate")
+    expect(turn.get_by_role("status").first).to_have_text("Writing the answer …")
+    expect(turn.locator(".thinking")).to_have_text("ThinkingA tower, then.")
+    expect(turn.get_by_text("A tower, then.")).not_to_be_visible()
+    expect(answer.locator(".said.supported")).to_have_count(3)  # before, in and after the bold type
+    expect(answer.locator(".said.unsupported")).to_contain_text("It was painted blue")
+    expect(answer.locator(".cite.unsupported")).to_have_text("2")
+    visit.picture("streaming")
+    model.goes_on()
+    expect(answer).to_have_attribute("aria-busy", "false", timeout=ANSWERED_WITHIN_MS)
+    expect(answer.get_by_role("listitem")).to_have_count(2)
+    expect(answer.locator("li code")).to_have_text("granite")
+    expect(turn.locator(".notice")).to_contain_text("Not supported by the cited passages: 1")
+    answer.get_by_role("button", name="the lamp").click()  # the document is one of those retrieved
+    drawer = visit.page.get_by_role("dialog")
+    expect(drawer.get_by_role("heading")).to_contain_text("vardholm/lighthouse.md")
+
+
+def test_stopping_ends_the_models_work_and_keeps_what_was_written(
+    visit: Visit, model: Model
+) -> None:
+    model.says("The tower is 41 metres high [1]. ", then=("Never said.",))
+    left = model.server.abandoned
+    turn = visit.ask(QUESTION)
+    expect(turn.locator(".answer")).to_contain_text("41 metres", timeout=ANSWERED_WITHIN_MS)
+    visit.page.get_by_role("button", name="Stop").click()
+    expect(turn.locator(".label")).to_have_text("Stopped")
+    expect(turn.locator(".answer")).to_contain_text("41 metres")
+    expect(visit.page.get_by_role("button", name="Ask", exact=True)).to_be_visible()
+    for _ in range(100):
+        if model.server.abandoned > left:
+            break
+        visit.page.wait_for_timeout(50)  # the model's side tells nobody
+    assert model.server.abandoned == left + 1
+
+    model.says("Forty-one metres [1].")
+    turn.get_by_role("button", name="Ask again").click()
+    again = visit.page.get_by_role("article").last
+    expect(again.locator(".answer")).to_contain_text("Forty-one", timeout=ANSWERED_WITHIN_MS)
+
+
+def test_what_a_hostile_answer_holds_is_text(visit: Visit, model: Model) -> None:
+    model.says(*(HOSTILE[start : start + 7] for start in range(0, len(HOSTILE), 7)))
+    turn = visit.answered(QUESTION)
+    answer = turn.locator(".answer")
+    expect(answer).to_contain_text("<script>window.ran = 1</script>")
+    expect(answer.locator("script, img, a, iframe, [onerror]")).to_have_count(0)
+    expect(answer.get_by_role("button", name="Source 1", exact=True)).to_be_visible()
+    assert visit.page.evaluate("window.ran") is None
+
+
+def test_the_status_names_the_model_and_how_full_its_cache_is(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="tiny").click()
+    drawer = visit.page.get_by_role("dialog")
+    expect(drawer.get_by_text("8,192 tokens")).to_be_visible()
+    expect(drawer.get_by_text("38 % in use")).to_be_visible()
+
+
+def test_without_the_model_there_are_extracts_and_the_reason(visit: Visit, model: Model) -> None:
+    model.server.replies[BATCH] = model.server.replies[CHAT] = deque([error(500, "out of memory")])
+    turn = visit.answered(QUESTION)
+    expect(turn.locator(".label")).to_contain_text("Degraded")
+    expect(turn.locator(".label")).to_contain_text("Extracts")
+    expect(turn.locator(".answer")).to_contain_text("Vardholm lighthouse")
+    expect(turn.locator(".notice")).to_contain_text("127.0.0.1")
+
+
+def test_a_service_that_is_killed_in_an_answer_is_told_of_and_the_text_stays(
+    visit: Visit, model: Model, service: RunningService
+) -> None:
+    model.says("The tower is 41 metres high [1]. ", then=("Never said.",))
+    turn = visit.ask(QUESTION)
+    expect(turn.locator(".answer")).to_contain_text("41 metres", timeout=ANSWERED_WITHIN_MS)
+    service.process.kill()
+    service.process.wait(10)
+    expect(turn.get_by_role("alert")).to_contain_text("broke off before the answer was complete")
+    expect(turn.locator(".label")).to_have_text("Incomplete")
+    expect(turn.locator(".answer")).to_contain_text("41 metres")
+    expect(visit.page.get_by_role("button", name="No connection")).to_be_visible()
+
+    turn.get_by_role("button", name="Ask again").click()
+    again = visit.page.get_by_role("article").last
+    expect(again.get_by_role("alert")).to_contain_text("The service does not answer")
+    visit.complaints.clear()  # Chromium's own, of connections that cannot be made
