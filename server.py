@@ -19,6 +19,7 @@ from api.connection import bounded_protocol
 from api.continuing import ContinuedTraces
 from api.documents import documents_router
 from api.errors import BrokenOffStreams, add_error_handlers
+from api.feedback import feedback_router
 from api.health import health_router
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
@@ -82,6 +83,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(search_router(service))
     app.include_router(reindex_router(service))
     app.include_router(threads_router(service))
+    app.include_router(feedback_router(service))
     app.include_router(page_router(service))
     add_playground(app, service)
     app.router.routes.append(Route("/mcp", McpEndpoint(service, hosts), include_in_schema=False))

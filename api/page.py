@@ -22,24 +22,6 @@ WORTH_ASKING = (
 
 _START = "index.html"
 _FOREVER = "public, max-age=31536000, immutable"
-_HEADERS = {
-    "Content-Security-Policy": "; ".join(
-        [
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self' data:",
-            "connect-src 'self'",
-            "font-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +55,7 @@ def page_router(service: Service) -> APIRouter:
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
-        return Response(start, media_type="text/html", headers=_cached("no-cache"))
+        return Response(start, media_type="text/html", headers={"Cache-Control": "no-cache"})
 
     @router.api_route("/static/{version}/{name}", methods=["GET", "HEAD"])
     async def static(version: str, name: str) -> Response:
@@ -83,7 +65,7 @@ def page_router(service: Service) -> APIRouter:
         # A page that was loaded before an upgrade gets today's file, and must not keep it.
         keep = _FOREVER if version == files.version else "no-cache"
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return Response(content, media_type=kind, headers=_cached(keep))
+        return Response(content, media_type=kind, headers={"Cache-Control": keep})
 
     @router.get("/session")
     async def session(caller: Annotated[Caller, asking]) -> dict[str, Any]:
@@ -91,15 +73,11 @@ def page_router(service: Service) -> APIRouter:
         return {
             "scopes": sorted(caller.scopes),
             "traces": _traces(service),
-            "max_file_bytes": service.settings.max_file_bytes,
+            "uploads": f"{service.settings.uploads.name}/",
             "worth_asking": WORTH_ASKING,
         }
 
     return router
-
-
-def _cached(how: str) -> dict[str, str]:
-    return {**_HEADERS, "Cache-Control": how}
 
 
 def _traces(service: Service) -> str | None:

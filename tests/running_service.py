@@ -56,7 +56,7 @@ def environment(**settings: str) -> dict[str, str]:
 def running_service(
     data_dir: Path, root: Path, port: int, **settings: str
 ) -> Iterator[RunningService]:
-    """A service that has indexed its root."""
+    """A service that has indexed its root, if anything is there."""
     process = subprocess.Popen(  # noqa: S603 - our own program
         [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port)],
         stdout=subprocess.PIPE,
@@ -66,7 +66,7 @@ def running_service(
     )
     service = RunningService(f"http://127.0.0.1:{port}", data_dir, process)
     try:
-        await_indexed(service)
+        await_indexed(service, empty=root.is_dir() and not any(root.iterdir()))
         yield service
     finally:
         if process.poll() is None:
@@ -81,8 +81,8 @@ def running_service(
             process.stdout.close()
 
 
-def await_indexed(service: RunningService) -> None:
-    """Return when the service has indexed something and is not at it any more."""
+def await_indexed(service: RunningService, *, empty: bool = False) -> None:
+    """Return when the service has indexed something, if there is any, and is done with it."""
     deadline = time.monotonic() + READY_WITHIN_S
     with service.client() as client:
         while time.monotonic() < deadline:
@@ -91,7 +91,7 @@ def await_indexed(service: RunningService) -> None:
                 raise AssertionError(f"the service ended: {output}")
             with contextlib.suppress(httpx.TransportError):
                 state = client.get("/documents").json()
-                if state["documents"] and not state["syncing"]:
+                if (empty or state["documents"]) and not state["syncing"]:
                     return
             time.sleep(0.1)  # a start-up is waited for by asking; nothing announces it
     raise AssertionError("the service was not ready in time")

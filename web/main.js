@@ -17,7 +17,7 @@ const turns = document.getElementById("turns");
 const start = document.getElementById("welcome");
 const composer = new Composer({ ask, stop });
 const conversations = new Conversations({ open });
-let session = { scopes: [], traces: null, worth_asking: [] };
+let session = { scopes: [], traces: null, uploads: "uploads/", worth_asking: [] };
 let running = null;
 
 /** Asks a question in the conversation that is open. */
@@ -97,7 +97,7 @@ async function begin() {
     start.replaceChildren(element("p", { class: "problem", role: "alert" }, problem.message));
     return;
   }
-  sources.allow(session.scopes);
+  sources.allow(session);
   conversations.resume();
   await Promise.all([sources.refresh(), status.refresh()]);
   start.replaceChildren(...welcome(session, sources.index, ask));

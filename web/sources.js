@@ -22,9 +22,10 @@ export class Sources {
     acceptDrops((files) => this.add(files));
   }
 
-  /** What the caller may do decides what is offered. */
-  allow(scopes) {
+  /** What the caller may do decides what is offered; what was uploaded can be deleted. */
+  allow({ scopes, uploads }) {
     this.scopes = scopes;
+    this.uploaded = uploads;
   }
 
   may(scope) {
@@ -91,7 +92,7 @@ export class Sources {
 
   row(document) {
     const { source, state, reason, bytes } = document;
-    const removable = this.may("write") && document.uploaded;
+    const removable = this.may("write") && source.startsWith(this.uploaded);
     return element(
       "li",
       { class: state },
