@@ -196,6 +196,12 @@ async def _require_equal(index: Index, root: Path) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example(
+    batches=[
+        [Operation(write, ("sub/one.md", [PARAGRAPHS[0]]))],
+        [Operation(ignore, ("one.md",))],
+    ]
+)
 @given(batches=batches)
 def test_looking_only_where_something_was_touched_does_the_same(
     batches: list[list[Operation]],
@@ -206,6 +212,8 @@ def test_looking_only_where_something_was_touched_does_the_same(
 def _places(root: Path, operation: Operation) -> set[Path]:
     """The files and folders that an operation names, and where links have led it."""
     named = {root / name for name in operation.arguments if isinstance(name, str)}
+    if operation.do is ignore:  # a file of rules speaks for its folder, as ``file_events`` tells
+        named = {path.parent for path in named}
     return named | {Path(os.path.realpath(path)) for path in named}
 
 
