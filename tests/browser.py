@@ -38,6 +38,8 @@ class Visit:
     page: Page
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
+    forgiven: str | None = None
+    """What a complaint may hold that a test provokes, as often as it comes."""
 
     def __post_init__(self) -> None:
         self.page.on("request", lambda request: self.hosts.add(_host(request.url)))
@@ -45,7 +47,8 @@ class Visit:
         self.page.on("console", self._listen)
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        forgiven = self.forgiven is not None and self.forgiven in message.text
+        if message.type in {"error", "warning"} and not forgiven:
             self.complaints.append(message.text)
 
     def ask(self, question: str) -> Locator:

@@ -201,6 +201,7 @@ def test_a_service_that_is_killed_in_an_answer_is_told_of_and_the_text_stays(
     model.says("The tower is 41 metres high [1]. ", then=("Never said.",))
     turn = visit.ask(QUESTION)
     expect(turn.locator(".answer")).to_contain_text("41 metres", timeout=ANSWERED_WITHIN_MS)
+    visit.forgiven = "net::ERR_"  # Chromium's own, of connections that break or cannot be made
     service.process.kill()
     service.process.wait(10)
     expect(turn.get_by_role("alert")).to_contain_text("broke off before the answer was complete")
@@ -211,4 +212,3 @@ def test_a_service_that_is_killed_in_an_answer_is_told_of_and_the_text_stays(
     turn.get_by_role("button", name="Ask again").click()
     again = visit.page.get_by_role("article").last
     expect(again.get_by_role("alert")).to_contain_text("The service does not answer")
-    visit.complaints.clear()  # Chromium's own, of connections that cannot be made
