@@ -1,16 +1,14 @@
 """An answer checked sentence by sentence while it streams: does what it cites say so?
 
 A check begins when its sentence is complete, beside the writing of the next ones, and holds
-nothing back: its verdict arrives when it arrives. Sentences that are completed while others are
-being checked are checked together after them: an answer that is written fast costs few requests.
+nothing back: its verdict arrives when it arrives.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple
 
-from backends.reader import Passage, Reader, Statement
+from backends.reader import Passage, Reader
 from errors import TandemError
 from graph.verdict import Verdict
 from nodes.claims import Claim, ClaimReader
@@ -33,9 +31,7 @@ class Verification:
         self._passages = passages
         self._tell = tell
         self._claims = ClaimReader()
-        self._checks: list[tuple[Claim, asyncio.Future[Verdict]]] = []
-        self._waiting: list[_Check] = []
-        self._checking: asyncio.Task[None] | None = None
+        self._checks: list[tuple[Claim, asyncio.Task[Verdict]]] = []
 
     def feed(self, piece: str, reader: Reader) -> None:
         """Takes the next piece of the answer; starts a check for each sentence it completes."""
@@ -45,52 +41,31 @@ class Verification:
         """Every claim with its verdict, in order; what takes too long is unknown."""
         self._begin(self._claims.finish(), reader)
         if self._checks:
-            await asyncio.wait([verdict for _, verdict in self._checks], timeout=wait_s)
+            await asyncio.wait([task for _, task in self._checks], timeout=wait_s)
         return [
-            (claim, verdict.result() if verdict.done() else verdict_on(claim, None))
-            for claim, verdict in self._checks
+            (claim, task.result() if task.done() else verdict_on(claim, None))
+            for claim, task in self._checks
         ]
 
     def cancel(self) -> None:
         """Ends what is still being checked."""
-        if self._checking is not None:
-            self._checking.cancel()
+        for _, task in self._checks:
+            task.cancel()
 
     def _begin(self, claims: Sequence[Claim], reader: Reader) -> None:
         for claim in claims[: MAX_CLAIMS - len(self._checks)]:
-            check = _Check(claim, reader, asyncio.get_running_loop().create_future())
-            self._checks.append((claim, check.verdict))
-            self._waiting.append(check)
-        if self._waiting and (self._checking is None or self._checking.done()):
-            self._checking = asyncio.create_task(self._check())
+            self._checks.append((claim, asyncio.create_task(self._check(claim, reader))))
 
-    async def _check(self) -> None:
-        """Checks what waits, all of one reader's together, until nothing does."""
-        while self._waiting:
-            reader = self._waiting[0].reader
-            now = [check for check in self._waiting if check.reader is reader]
-            self._waiting = [check for check in self._waiting if check.reader is not reader]
-            statements = [Statement(check.claim.text, self._numbers(check.claim)) for check in now]
-            supports: Sequence[float | None] = [None] * len(now)
-            with contextlib.suppress(TandemError):  # unknown is not unsupported
-                supports = await reader.verify(self._question, self._passages, statements)
-            for check, support in zip(now, supports, strict=True):
-                verdict = verdict_on(check.claim, support)
-                self._tell(verdict)
-                check.verdict.set_result(verdict)
-
-    def _numbers(self, claim: Claim) -> list[int]:
-        """Of the passages that a claim cites; of all, where it cites none that is there."""
+    async def _check(self, claim: Claim, reader: Reader) -> Verdict:
         cited = [n for n in claim.markers if 1 <= n <= len(self._passages)]
-        return cited or list(range(1, len(self._passages) + 1))
-
-
-class _Check(NamedTuple):
-    """A claim that is to be checked."""
-
-    claim: Claim
-    reader: Reader
-    verdict: "asyncio.Future[Verdict]"
+        numbers = cited or list(range(1, len(self._passages) + 1))
+        try:
+            support = await reader.verify(self._question, self._passages, claim.text, numbers)
+        except TandemError:  # unknown is not unsupported
+            support = None
+        verdict = verdict_on(claim, support)
+        self._tell(verdict)
+        return verdict
 
 
 def verdict_on(claim: Claim, support: float | None) -> Verdict:

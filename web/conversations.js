@@ -4,6 +4,7 @@ import { request } from "./api.js";
 import { element } from "./elements.js";
 
 const KEY = "tandem.conversations";
+const NAMED = "#thread=";
 const MOST = 100;
 const THREAD = /^[A-Za-z0-9_.-]{1,100}$/;
 
@@ -27,8 +28,8 @@ export class Conversations {
 
   /** The conversation in the page's address, as after it was loaded again. */
   resume() {
-    const named = location.hash.slice(1);
-    if (THREAD.test(named)) this.choose(named);
+    const [, named] = location.hash.split(NAMED);
+    if (named && THREAD.test(named)) this.choose(named);
   }
 
   /** A question was answered in the current conversation; the first one names it. */
@@ -36,12 +37,12 @@ export class Conversations {
     const known = this.all().find(({ id }) => id === this.current);
     const others = this.all().filter(({ id }) => id !== this.current);
     this.keep([{ id: this.current, title: known?.title ?? question.slice(0, 120) }, ...others]);
-    history.replaceState(null, "", `#${this.current}`);
+    history.replaceState(null, "", NAMED + this.current);
   }
 
   choose(thread) {
     this.current = thread ?? newThread();
-    history.replaceState(null, "", thread ? `#${thread}` : location.pathname);
+    history.replaceState(null, "", thread ? NAMED + thread : location.pathname);
     this.unfold(false);
     this.show();
     this.open(thread);

@@ -26,6 +26,7 @@ def test_every_module_of_the_built_wheel_imports_from_elsewhere(tmp_path: Path) 
     assert {"cli", "server", "graph.builder", "indexer.sync", "backends.qdrant_edge.client"} <= set(
         modules
     )
+    assert (installed / "web" / "index.html").is_file()
     code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)\nimport cli\n"
     result = subprocess.run(  # noqa: S603 - our own program
         # -P keeps the current folder off the path, the wheel's folder comes first.
