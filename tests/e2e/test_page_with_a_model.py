@@ -1,6 +1,7 @@
 """The page before a language model that writes as it is told: slowly, badly, or not to the end."""
 
 import asyncio
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ YES, NO = (
     completion("yes", {"yes": -0.05, "no": -3.0}),
     completion("no", {"no": -0.05, "yes": -3.0}),
 )
+PHOENIX = "http://127.0.0.1:9"
+"""Nothing listens there: what is to be put down at a trace waits."""
 USAGE = b"vllm:kv_cache_usage_perc 0.375\n"
 HOSTILE = (
     "<script>window.ran = 1</script> <img src=http://evil.example/a.png onerror='window.ran=1'> "
@@ -94,8 +97,11 @@ def model() -> Iterator[Model]:
 def service(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("page-with-a-model")
     root = write_corpus(folder / "vardholm")
-    llm = {"TANDEM_LLM__BASE_URLS": f"{model.server.url}/v1"}
-    with running_service(folder / "data", root, _free_port(), **llm) as running:
+    settings = {
+        "TANDEM_LLM__BASE_URLS": f"{model.server.url}/v1",
+        "TANDEM_PHOENIX__ENDPOINT": PHOENIX,
+    }
+    with running_service(folder / "data", root, _free_port(), **settings) as running:
         yield running
 
 
@@ -167,6 +173,29 @@ def test_stopping_ends_the_models_work_and_keeps_what_was_written(
     turn.get_by_role("button", name="Ask again").click()
     again = visit.page.get_by_role("article").last
     expect(again.locator(".answer")).to_contain_text("Forty-one", timeout=ANSWERED_WITHIN_MS)
+
+
+def test_a_person_says_whether_an_answer_was_good_and_finds_its_trace(
+    visit: Visit, model: Model
+) -> None:
+    model.says("Forty-one metres [1].")
+    turn = visit.answered(QUESTION)
+    link = turn.get_by_role("link", name="Trace")
+    expect(link).to_have_attribute(
+        "href", re.compile(rf"{PHOENIX}/redirects/traces/[0-9a-f]{{32}}")
+    )
+    bad = turn.get_by_role("button", name="Bad")
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(turn.get_by_label("Comment")).to_be_focused()
+    visit.page.keyboard.type("It has to say of which building.")
+    with visit.page.expect_request("**/feedback") as sent:
+        visit.page.keyboard.press("Enter")
+    body = sent.value.post_data_json
+    assert body["score"] == 0
+    assert body["comment"] == "It has to say of which building."
+    expect(turn.get_by_text("Thank you")).to_be_visible()
+    expect(turn.get_by_label("Comment")).to_be_hidden()
 
 
 def test_what_a_hostile_answer_holds_is_text(visit: Visit, model: Model) -> None:
