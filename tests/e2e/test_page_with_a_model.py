@@ -1,6 +1,7 @@
 """The page before a language model that writes as it is told: slowly, badly, or not to the end."""
 
 import asyncio
+import json
 import re
 import threading
 from collections import deque
@@ -191,7 +192,7 @@ def test_a_person_says_whether_an_answer_was_good_and_finds_its_trace(
     visit.page.keyboard.type("It has to say of which building.")
     with visit.page.expect_request("**/feedback") as sent:
         visit.page.keyboard.press("Enter")
-    body = sent.value.post_data_json
+    body = json.loads(sent.value.post_data or "")
     assert body["score"] == 0
     assert body["comment"] == "It has to say of which building."
     expect(turn.get_by_text("Thank you")).to_be_visible()
