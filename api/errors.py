@@ -64,9 +64,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, exc: Exception) -> JSONResponse:
-        # The server logs it, with its traceback, after this.
+        # The server logs it, with its traceback, after this. No middleware adds headers to it.
         message = "Something went wrong that should not: the service's output tells what."
-        return JSONResponse(error_body("internal_error", message), 500)
+        headers = {"X-Request-ID": request_id() or "", "X-Content-Type-Options": "nosniff"}
+        return JSONResponse(error_body("internal_error", message), 500, headers)
 
 
 def _headers(exc: TandemError) -> dict[str, str] | None:

@@ -135,6 +135,45 @@ async def test_where_others_can_reach_it_a_lost_file_of_keys_lets_nobody_in(
         assert (await stranger.get("/documents")).status_code == 200
 
 
+async def test_another_tenants_conversation_is_like_none(service: Service, client: Client) -> None:
+    mine, theirs = key(service, "ask"), key(service, "ask", "read", tenant="acme")
+    body = {"question": "Which colour has the lamp in the hall?", "thread_id": "t", "stream": False}
+    async with client(mine) as default, client(theirs) as acme:
+        assert (await default.post("/ask", json=body)).status_code == 200
+        assert (await default.get("/threads/t")).status_code == 200
+        assert (await acme.get("/threads/t")).status_code == 404
+        assert (await acme.delete("/threads/t")).status_code == 204
+        assert (await default.get("/threads/t")).status_code == 200
+        for thread in ("default/t", "..%2fdefault%2ft", "default%2Ft"):
+            assert (await acme.get(f"/threads/{thread}")).status_code in (404, 422)
+            forged = {**body, "thread_id": thread}
+            assert (await acme.post("/ask", json=forged)).status_code == 422
+        assert (await acme.get("/passages", params={"source": "notes/a.md"})).status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_fields'")  # LangServe does
+@pytest.mark.parametrize("named", ["tenant", "tenants", "caller", "options", "filters", "config"])
+async def test_no_request_can_name_a_tenant(service: Service, client: Client, named: str) -> None:
+    acme = key(service, "ask", "read", tenant="acme")
+    question = "Which colour has the lamp in the hall?"
+    smuggled = {"tenant": "default"}
+    value = "default" if named.startswith("tenant") else smuggled
+    headers = {"X-Tenant": "default", "X-Tandem-Tenant": "default"}
+    requests = {
+        "/ask": {"question": question, "stream": False, named: value},
+        "/search": {"query": question, named: value},
+        "/rag/invoke": {
+            "input": {"question": question, named: value},
+            "config": {"configurable": {named: value, "tenant": "default"}},
+        },
+    }
+    async with client(acme) as other:
+        for path, body in requests.items():
+            answer = await other.post(path, json=body, headers=headers)
+            assert answer.status_code < 500, (path, answer.text)
+            assert "green" not in answer.text, path
+
+
 async def test_a_keys_tenant_is_the_one_that_is_asked(service: Service, client: Client) -> None:
     acme = key(service, "ask", tenant="acme")
     async with client(acme) as other:

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from api.origins import LOOPBACK, KnownOrigins
-from api.service import open_service
+from api.service import Service, open_service
 from server import create_app
 from settings import Settings
 
@@ -28,12 +28,17 @@ async def guarded() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
     settings = Settings(data_dir=tmp_path / "data", roots=[], cors_origins=[APP], _env_file=None)
     async with open_service(settings) as service:
-        transport = httpx.ASGITransport(create_app(service))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            yield client
+        yield service
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
 
 
 async def test_known_names_are_answered(guarded: httpx.AsyncClient) -> None:
@@ -96,6 +101,24 @@ async def test_browsers_are_told_which_pages_may_read_answers(client: httpx.Asyn
     assert allowed.headers["access-control-allow-origin"] == APP
     other = await client.options("/ask", headers={"Origin": "https://evil.example", **asked})
     assert "access-control-allow-origin" not in other.headers
+
+
+async def test_an_unexpected_error_names_its_request_and_nothing_else(
+    service: Service,
+) -> None:
+    app = create_app(service)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("the secret")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answer = await client.get("/broken", headers={"X-Request-ID": "mine"})
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] == answer.json()["error"]["request_id"] == "mine"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in answer.text
 
 
 async def test_every_answer_says_what_a_browser_may_do_with_it(client: httpx.AsyncClient) -> None:
