@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from api.ask import ask_router
+from api.ask_events import event_schemas
 from api.bodies import CheckedBodies
 from api.connection import bounded_protocol
 from api.continuing import ContinuedTraces
@@ -46,9 +48,18 @@ _SHUTDOWN_S = 2
 """For what is still open when every run has ended: answers on their way, and other streams."""
 
 
+class _Application(FastAPI):
+    """With the events of streams in its OpenAPI document, where FastAPI does not look for any."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["components"]["schemas"] |= event_schemas()
+        return document
+
+
 def create_app(service: Service) -> FastAPI:
     """The HTTP application of a service. Opens nothing; its caller opened the service."""
-    app = FastAPI(
+    app = _Application(
         title="Tandem",
         summary="Agentic RAG on two machines: cited answers from your own documents.",
         version="0.1.0",

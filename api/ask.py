@@ -1,11 +1,12 @@
 """``POST /ask``: a question in, typed server-sent events or one JSON object out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
+from api.ask_events import stream_content
 from api.bodies import Body
 from api.event_stream import EventStream, TypedEvents
 from api.leaving import LeavableRoute
@@ -16,6 +17,15 @@ from api.service import Service
 from backends.filters import SearchFilters
 from graph.context import RagContext
 from graph.question import MAX_QUESTION_CHARS, THREAD, check_question
+from graph.state import RagOutput
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": RagOutput,
+        "description": "Events, or with `stream: false` what `done` would carry.",
+        "content": {"text/event-stream": stream_content()},
+    }
+}
 
 
 class AskOptions(Body):
@@ -47,7 +57,7 @@ def ask_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["ask"], route_class=LeavableRoute)
     asking = Depends(asks(service))
 
-    @router.post("/ask", response_model=None)
+    @router.post("/ask", response_model=None, responses=_RESPONSES)
     async def ask(request: AskRequest, caller: Annotated[Caller, asking]) -> Response:
         """Answer a question from the indexed documents.
 
