@@ -79,6 +79,9 @@ class Failure(TypedDict):
 
     code: str
     message: str
+    field: NotRequired[str]
+    """What of the request is wrong, where it is one thing."""
+    request_id: NotRequired[str]
 
 
 EVENTS: dict[str, TypeAdapter[Any]] = {

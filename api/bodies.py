@@ -1,6 +1,7 @@
 """Request bodies, looked at before any route: whatever is not small, valid JSON is refused."""
 
 import json
+import re
 from http import HTTPStatus
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ from api.errors import error_body
 
 MAX_BODY_BYTES = 4_000_000
 """Far above a question with its options or a batch of them; files are sent as multipart."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 _AROUND_A_FILE = 100_000
@@ -116,7 +119,15 @@ def _refusal(scope: Scope, body: bytes) -> JSONResponse | None:
             "Send JSON, with the header Content-Type: application/json.",
         )
     try:
-        json.loads(body or b"null", parse_constant=_refuse_constant)
+        value = json.loads(body or b"null", parse_constant=_refuse_constant)
+        if _SURROGATE.search(body):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _refuse(
+            HTTPStatus.BAD_REQUEST,
+            "bad_json",
+            "The body holds half a character: one of \\ud800 to \\udfff without its other half.",
+        )
     except RecursionError:
         return _refuse(HTTPStatus.BAD_REQUEST, "bad_json", "The body is nested too deeply.")
     except ValueError as exc:  # also of what is not UTF-8

@@ -58,7 +58,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ValidationError)
     async def invalid_in_batch(request: Request, exc: ValidationError) -> JSONResponse:
-        if request.url.path != "/rag/batch":
+        if request.url.path not in ("/rag/batch", "/chat/batch"):
             raise exc
         return _invalid(exc.errors())  # LangServe leaves its inputs' errors untranslated there
 

@@ -19,7 +19,7 @@ from api.security import Caller, asks, requires
 from api.service import Service
 from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage, Turn
-from errors import TandemError
+from errors import QuestionError, TandemError
 from graph.citation import Citation, place
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
@@ -207,7 +207,24 @@ def _asked(received: dict[str, Any]) -> tuple[object, Sequence[Turn]]:
     if "messages" not in received:
         return received["question"], ()
     return question_and_turns(
-        Said("user" if message.type == "human" else "assistant", message.text)
+        Said("user" if message.type == "human" else "assistant", _text(message.content))
         for message in received["messages"]
         if message.type != "system"
     )
+
+
+def _text(content: str | list[str | dict[str, Any]]) -> str:
+    """What a message says. LangChain's own way breaks on parts that name no type.
+
+    Raises:
+        QuestionError: a part of it is no text.
+    """
+    if isinstance(content, str):
+        return content
+    parts = [
+        part if isinstance(part, str) else part.get("text") if part.get("type") == "text" else None
+        for part in content
+    ]
+    if not all(isinstance(part, str) for part in parts):
+        raise QuestionError("Only text can be asked: a message holds a part of another kind.")
+    return "\n".join(cast(list[str], parts))

@@ -82,7 +82,8 @@ def test_a_body_that_is_no_question_is_refused_with_a_reason(
         refused(
             "question=Who", 415, "JSON", **{"Content-Type": "application/x-www-form-urlencoded"}
         )
-        for value in ("1", "null", "[]", '"\\ud800"', '{"lc": 1, "id": ["os"], "kwargs": {}}'):
+        refused(question(path, '"\\ud800"'), 400, "half a character")
+        for value in ("1", "null", "[]", '{"lc": 1, "id": ["os"], "kwargs": {}}'):
             refused(question(path, value), 422, "valid string")
         refused("[]", 422, "dictionary")
 
@@ -116,8 +117,10 @@ def test_serialized_objects_are_no_input(service: RunningService, given: object)
 
 def test_what_comes_back_of_a_request_is_always_text(service: RunningService) -> None:
     with service.client() as client:
-        odd = client.post("/ask", content='{"question": "a", "\\ud800": 1}', headers=JSON)
-    require_error(odd, 422, "valid string")
+        odd = client.post("/ask", content='{"question": "a", "\\ud83d\\ude00": 1}', headers=JSON)
+        half = client.post("/ask", content='{"question": "a", "\\ud800": 1}', headers=JSON)
+    require_error(odd, 422, "😀: Extra inputs")
+    require_error(half, 400, "half a character")
 
 
 def test_unknown_places_and_methods_have_the_same_shape(service: RunningService) -> None:
