@@ -60,7 +60,7 @@ def compared(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
         }
         for name, runs in found.items()
     }
-    for ours in ("tandem", "tandem_speculate"):
+    for ours in ("tandem", "tandem_speculate", "plain_rag"):
         if ours not in speeds:
             continue
         over = {
@@ -110,9 +110,19 @@ def _measured(figures: Figures) -> Iterator[tuple[str, Any]]:
             suffix = "" if server == "simulated" else "_vllm"
             best = over["best_grading_peer"]["median"]
             yield f"over_best_grading_peer_{clients}{suffix}", best
+            bound = found["plain_rag_over"]["best_grading_peer"]["median"]
+            yield f"over_best_grading_peer_{clients}{suffix}_if_grading_cost_nothing", bound
             yield f"over_best_peer_{clients}{suffix}", over["best_peer"]["median"]
+            yield f"sooner_than_best_grading_peer_{clients}{suffix}", _sooner(found)
             if clients == "1":
                 yield f"over_by_hand_{server}", over["by_hand"]["median"]
+
+
+def _sooner(found: Figures) -> float:
+    """How many times as long the quickest grading peer takes to the first piece of its answer."""
+    first = {name: found[name]["first_ms"]["median"] for name in found if name in GRADING_PEERS}
+    ours: float = found["tandem"]["first_ms"]["median"]
+    return round(min(first.values()) / ours, 2)
 
 
 def tabulate(figures: Figures) -> None:
