@@ -16,6 +16,7 @@ from api.errors import error_body
 MAX_BODY_BYTES = 4_000_000
 """Far above a question with its options or a batch of them; files are sent as multipart."""
 
+_MOST_DIGITS = 21
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -119,7 +120,7 @@ def _refusal(scope: Scope, body: bytes) -> JSONResponse | None:
             "Send JSON, with the header Content-Type: application/json.",
         )
     try:
-        value = json.loads(body or b"null", parse_constant=_refuse_constant)
+        value = json.loads(body or b"null", parse_constant=_refuse_constant, parse_int=_whole)
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -133,6 +134,14 @@ def _refusal(scope: Scope, body: bytes) -> JSONResponse | None:
     except ValueError as exc:  # also of what is not UTF-8
         return _refuse(HTTPStatus.BAD_REQUEST, "bad_json", f"The body is not JSON: {exc}.")
     return None
+
+
+def _whole(digits: str) -> int:
+    """A number that whatever writes JSON again can write."""
+    value = int(digits) if len(digits) < _MOST_DIGITS else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise ValueError("it holds a whole number of more than 64 bits")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

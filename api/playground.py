@@ -19,7 +19,7 @@ from api.security import Caller, asks, requires
 from api.service import Service
 from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage, Turn
-from errors import QuestionError, TandemError
+from errors import QuestionError, TandemError, UsageError
 from graph.citation import Citation, place
 from graph.freshness import Freshness, in_words
 from graph.question import MAX_QUESTION_CHARS
@@ -29,6 +29,8 @@ from graph.verdict import Verdict
 from nodes.conversation import Said, question_and_turns
 
 MAX_MESSAGES = 1_000
+MAX_BATCH = 100
+"""Questions of one request."""
 
 
 class Question(BaseModel):
@@ -94,7 +96,7 @@ def add_playground(app: FastAPI, service: Service) -> None:
             runnable,
             path=path,
             enabled_endpoints=endpoints,
-            dependencies=[Depends(known if looked_at else asked)],
+            dependencies=[Depends(known if looked_at else asked), Depends(_readable)],
             per_req_config_modifier=_only_the_caller,
             enable_feedback_endpoint=False,  # it would go to LangSmith
             **options,
@@ -121,6 +123,40 @@ def _known(dependency: Callable[..., Awaitable[Caller]]) -> Callable[..., Awaita
         request.state.caller = caller
 
     return known
+
+
+async def _readable(request: Request) -> None:
+    """Refuses what LangServe would break on when it reads a request by itself.
+
+    Raises:
+        UsageError: a part of the request is of the wrong kind.
+    """
+    if request.method != "POST":
+        return
+    body = await request.json()
+    if not isinstance(body, dict):
+        return  # that much LangServe tells by itself
+    configs = body.get("config", {})
+    for config in configs if isinstance(configs, list) else [configs]:
+        if not isinstance(config, dict):
+            raise UsageError('"config" must be an object; it may be left out.')
+    if request.url.path.endswith("/batch"):
+        inputs = body.get("inputs")
+        if not isinstance(inputs, list) or len(inputs) > MAX_BATCH:
+            raise UsageError(f'"inputs" must be a list of at most {MAX_BATCH} questions.')
+        if isinstance(configs, list) and len(configs) != len(inputs):
+            raise UsageError('"config" must be one object, or one for each of the inputs.')
+    else:
+        inputs = [body.get("input")]
+        if isinstance(configs, list):
+            raise UsageError('"config" must be an object; it may be left out.')
+    for each in inputs:
+        messages = each.get("messages") if isinstance(each, dict) else None
+        for message in messages if isinstance(messages, list) else []:
+            if isinstance(message, dict) and (
+                message.get("tool_calls") or message.get("invalid_tool_calls")
+            ):
+                raise UsageError("Messages with calls of tools cannot be taken: there are none.")
 
 
 def _only_the_caller(config: dict[str, Any], request: Request) -> dict[str, Any]:

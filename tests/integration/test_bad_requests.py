@@ -162,3 +162,27 @@ def test_a_port_taken_from_phoenix_is_said_and_nothing_else_is(service: RunningS
     assert "TANDEM_PHOENIX__ENDPOINT" in said
     assert "Traceback" not in said
     assert "ERROR" not in said
+
+
+LANGSERVE = [
+    ("/rag/invoke", '{"input": {"question": "x"}, "config": null}', "config"),
+    ("/rag/stream", '{"input": {"question": "x"}, "config": [1]}', "config"),
+    ("/rag/batch", '{"inputs": null}', "inputs"),
+    ("/rag/batch", '{"inputs": [{"question": "x"}], "config": []}', "config"),
+    ("/rag/batch", '{"inputs": [' + ", ".join(['{"question": "x"}'] * 101) + "]}", "at most"),
+    ("/chat/invoke", '{"input": {"messages": [{"type": "human", "content": [{}]}]}}', "text"),
+    (
+        "/chat/invoke",
+        '{"input": {"messages": [{"type": "ai", "content": "", "tool_calls": [{"a": 1}]}]}}',
+        "tools",
+    ),
+    ("/rag/invoke", '{"input": {"question": "x"}, "config": {"a": 99999999999999999999}}', "64"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "said"), LANGSERVE)
+def test_what_langserve_would_break_on_is_refused_in_words(
+    service: RunningService, path: str, body: str, said: str
+) -> None:
+    with service.client() as client:
+        require_error(client.post(path, content=body, headers=JSON), 400, said)

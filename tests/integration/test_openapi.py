@@ -71,6 +71,7 @@ def test_nothing_that_the_document_allows_is_answered_with_500(document: Any) ->
             max_examples=EXAMPLES,
             deadline=None,
             database=None,
+            derandomize=True,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
