@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _set_up_output(settings: "Settings") -> None:
     """Messages as the settings have them, and no letter that cannot be shown."""
-    from api.logs import set_up_logging
+    from api.http.logs import set_up_logging
 
     set_up_logging(settings.log_level, settings.log_format)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -16,19 +16,19 @@ from starlette.routing import Route
 
 from api.ask import ask_router
 from api.ask_events import event_schemas
-from api.bodies import CheckedBodies
-from api.connection import bounded_protocol
-from api.continuing import ContinuedTraces
 from api.documents import documents_router
-from api.errors import BrokenOffStreams, add_error_handlers
 from api.feedback import feedback_router
 from api.health import health_router
+from api.http.bodies import CheckedBodies
+from api.http.connection import bounded_protocol
+from api.http.continuing import ContinuedTraces
+from api.http.errors import BrokenOffStreams, add_error_handlers
+from api.http.observing import Observed
+from api.http.openai_errors import OpenAIErrors
+from api.http.origins import LOOPBACK, KnownOrigins, SecurityHeaders
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
-from api.observing import Observed
 from api.openai_compatible import openai_router
-from api.openai_errors import OpenAIErrors
-from api.origins import LOOPBACK, KnownOrigins, SecurityHeaders
 from api.page import WORTH_ASKING, page_router
 from api.playground import add_playground
 from api.reindex import reindex_router

@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from api.ask_events import stream_content
-from api.bodies import Body
-from api.event_stream import EventStream, TypedEvents
-from api.leaving import LeavableRoute
+from api.http.bodies import Body
+from api.http.event_stream import EventStream, TypedEvents
+from api.http.leaving import LeavableRoute
 from api.rendering import RenderedEvents, rendered
 from api.run import Run
 from api.security import Caller, asks

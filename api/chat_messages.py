@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api.bodies import Body
+from api.http.bodies import Body
 from errors import UsageError
 from nodes.conversation import Said
 

@@ -14,13 +14,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.bodies import Body
 from api.catalogue import (
     MOST_LISTED,
     Wanted,
     delete_document,
     index_status,
 )
+from api.http.bodies import Body
 from api.receiving import FORM, indexed, require_room, sent_file
 from api.security import Caller, only_local_user, permit, require_local_user, requires
 from api.service import Service

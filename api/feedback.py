@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
-from api.bodies import Body
+from api.http.bodies import Body
 from api.security import Caller, requires
 from api.service import Service
 from backends.phoenix.annotations import annotate

@@ -1,7 +1,7 @@
 """``/metrics``: what the service did and how it does, for Prometheus.
 
 Runs are measured at one place, from outside, by the events they send; requests and the calls of
-backends by ``api.observing``. Every label takes few values, whatever clients send: routes are
+backends by ``api.http.observing``. Every label takes few values, whatever clients send: routes are
 templates, and no label names a question, a document, a thread or a caller.
 """
 
@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from api.logs import served_request
+from api.http.logs import served_request
 from api.security import requires
 from api.service import Service
 from backends.calls import Backend

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
 from api.chat_messages import MODEL, ChatRequest
-from api.errors import error_body
-from api.event_stream import EventStream
-from api.leaving import LeavableRoute
-from api.openai_errors import PREFIX, UnknownModel, openai_error
+from api.http.errors import error_body
+from api.http.event_stream import EventStream
+from api.http.leaving import LeavableRoute
+from api.http.openai_errors import PREFIX, UnknownModel, openai_error
 from api.run import Run
 from api.security import Caller, asks, requires
 from api.service import Service

@@ -13,7 +13,7 @@ from langserve import add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.leaving import LeavableRoute
+from api.http.leaving import LeavableRoute
 from api.run import Run
 from api.security import Caller, asks, requires
 from api.service import Service

@@ -6,8 +6,8 @@ from functools import partial
 from fastapi import APIRouter, Depends
 from sse_starlette import EventSourceResponse
 
-from api.bodies import Body
 from api.documents import progress_events
+from api.http.bodies import Body
 from api.security import only_local_user
 from api.service import Service
 from backends.embeddings import EmbeddingModel, create_embeddings

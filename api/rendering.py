@@ -17,7 +17,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from api.event_stream import TypedEvents, frame
+from api.http.event_stream import TypedEvents, frame
 from errors import TandemError
 from graph.step import Event
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from langchain_core.documents import Document
 from pydantic import Field
 
-from api.bodies import Body
+from api.http.bodies import Body
 from api.security import Caller, requires
 from api.service import Service
 from backends.filters import SearchFilters

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.http.logs import note_caller
 from api.keys import PREFIX, SCOPES, Scope
-from api.logs import note_caller
 from api.service import Service
 from errors import Forbidden, Unauthenticated
 

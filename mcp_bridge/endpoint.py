@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import error_answer
+from api.http.errors import error_answer
 from api.security import Caller, caller_of
 from api.service import Service, background
 from errors import Forbidden, TandemError, UnavailableError

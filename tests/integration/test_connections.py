@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api.connection import MAX_HEAD_BYTES, bounded_protocol
+from api.http.connection import MAX_HEAD_BYTES, bounded_protocol
 
 WITHIN_S = 0.4
 MOST_SENT = 40_000_000

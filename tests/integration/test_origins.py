@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from api.origins import LOOPBACK, KnownOrigins
+from api.http.origins import LOOPBACK, KnownOrigins
 from api.service import Service, open_service
 from server import create_app
 from settings import Settings

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "mcp_bridge": BASE | {"backends", "graph", "api", "mcp_bridge"},
     "server": BASE | {"backends", "api", "mcp_bridge"},
     "commands": BASE | {"backends", "graph", "indexer", "api", "mcp_bridge", "server", "commands"},
-    "cli": BASE | {"commands", "api.logs"},
+    "cli": BASE | {"commands", "api.http.logs"},
 }
 ENTRY_POINTS = {"cli", "server", "graph.studio"}
 OURS = {name.split(".")[0] for name in MAY_IMPORT} | {"tests", "benchmarks"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.logs import ServedRequest, serving
+from api.http.logs import ServedRequest, serving
 from api.metrics import Metrics
 from errors import LanguageModelUnavailable, QuestionError, TooBusy
 from graph.step import Event

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import error_body
+from api.http.errors import error_body
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _CHANGES_NOTHING = frozenset(["GET", "HEAD", "OPTIONS"])

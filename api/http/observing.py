@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.logs import ServedRequest, serving
+from api.http.logs import ServedRequest, serving
 from api.metrics import Metrics
 from backends.calls import watch_calls
 

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import error_body
+from api.http.errors import error_body
 
 MAX_BODY_BYTES = 4_000_000
 """Far above a question with its options or a batch of them; files are sent as multipart."""

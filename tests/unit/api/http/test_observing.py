@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
 
-from api.logs import request_id
+from api.http.logs import request_id
+from api.http.observing import Observed
 from api.metrics import Metrics
-from api.observing import Observed
 from backends.calls import call
 from errors import VectorStoreUnavailable
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import error_body
+from api.http.errors import error_body
 from api.run import Run
 from errors import TandemError
 from graph.step import Event

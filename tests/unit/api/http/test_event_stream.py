@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-import api.event_stream
-from api.event_stream import EventStream, TypedEvents
+import api.http.event_stream
+from api.http.event_stream import EventStream, TypedEvents
 from api.run import Run
 from errors import VectorStoreUnavailable
 from graph.step import Event
@@ -142,7 +142,7 @@ async def test_a_run_that_fails_ends_with_an_error_after_what_came(
 
 
 async def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.event_stream, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(api.http.event_stream, "HEARTBEAT_S", 0.02)
     client, more = Client(), asyncio.Event()
     reading = asyncio.create_task(client.read(token("A"), more, DONE))
     async with asyncio.timeout(5):
@@ -158,7 +158,7 @@ async def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_reader_that_takes_nothing_for_long_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(api.event_stream, "STALLED_S", 0.02)
+    monkeypatch.setattr(api.http.event_stream, "STALLED_S", 0.02)
     client, ended = Client(), asyncio.Event()
     client.reading.clear()
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.logs import request_id
+from api.http.logs import request_id
 from errors import Stopping, TandemError, TooBusy, TooManyRequests, Unauthenticated
 
 log = logging.getLogger("tandem")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from api.logs import JsonLines, ServedRequest, TextLines, note_caller, serving
+from api.http.logs import JsonLines, ServedRequest, TextLines, note_caller, serving
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
