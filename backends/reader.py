@@ -64,6 +64,14 @@ class Rewriting(NamedTuple):
     """What was found in vain lacks, in a few words; empty where the reader cannot say."""
 
 
+class Statement(NamedTuple):
+    """A sentence of an answer that is to be checked."""
+
+    text: str
+    numbers: Sequence[int]
+    """Of the passages that are to say so, from 1."""
+
+
 class Reader(Protocol):
     """Grades, rewrites, answers and verifies. Passages are cited by their number, from 1."""
 
@@ -101,9 +109,9 @@ class Reader(Protocol):
         ...
 
     async def verify(
-        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
-    ) -> float | None:
-        """The probability that a claim of the answer stands in the passages of these numbers.
+        self, question: str, passages: Sequence[Passage], statements: Sequence[Statement]
+    ) -> list[float | None]:
+        """The probability of each statement that the passages of its numbers say so.
 
         ``passages`` are those that the answer was made from; None where the reply is unreadable.
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Literal, Protocol
 
 from backends.chat.server import Prompt
-from backends.reader import Passage, Piece, Rewriting, Turn
+from backends.reader import Passage, Piece, Rewriting, Statement, Turn
 from errors import PromptTooLong
 from nodes.answers import Answers, Streaming
 from nodes.fitting import fitting_passages, fitting_turns, halving
@@ -136,23 +136,26 @@ class LanguageModelReader:
         return question
 
     async def verify(
-        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
-    ) -> float | None:
-        """The probability that the passages of these numbers support a claim of the answer.
+        self, question: str, passages: Sequence[Passage], statements: Sequence[Statement]
+    ) -> list[float | None]:
+        """The probability that passages support each statement, in one request where possible.
 
         ``passages`` are the answer's, so that the server has read the prompt's beginning already.
         None where the reply, or a passage in the prompt, cannot be had.
         """
         layout = await self._answers.layout(question, passages)
-        own = [n for n in (layout.number_of(number) for number in numbers) if n is not None]
-        if not own:
-            return None
         shared = shared_beginning(question, layout.shown, self._secret)
+        prompts: dict[int, Prompt] = {}
+        for place, (text, numbers) in enumerate(statements):
+            own = [n for n in (layout.number_of(number) for number in numbers) if n is not None]
+            if own:
+                prompts[place] = verify_prompt(shared, text, own)
         try:
-            (support,) = await self._judge([verify_prompt(shared, claim, own)])
+            found = await self._judge(list(prompts.values()))
         except PromptTooLong:
-            return None
-        return support
+            found = [None] * len(prompts)
+        supports = dict(zip(prompts, found, strict=True))
+        return [supports.get(place) for place in range(len(statements))]
 
     async def _grade_and_begin(
         self, question: str, shown: Sequence[Passage], kept_from: float

@@ -1,14 +1,16 @@
 """An answer checked sentence by sentence while it streams: does what it cites say so?
 
 A check begins when its sentence is complete, beside the writing of the next ones, and holds
-nothing back: its verdict arrives when it arrives.
+nothing back: its verdict arrives when it arrives. Sentences that are completed while others are
+being checked are checked together after them: an answer that is written fast costs few requests.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
 
-from backends.reader import Passage, Reader
+from backends.reader import Passage, Reader, Statement
 from errors import TandemError
 from graph.verdict import Verdict
 from nodes.claims import Claim, ClaimReader
@@ -31,7 +33,9 @@ class Verification:
         self._passages = passages
         self._tell = tell
         self._claims = ClaimReader()
-        self._checks: list[tuple[Claim, asyncio.Task[Verdict]]] = []
+        self._checks: list[tuple[Claim, asyncio.Future[Verdict]]] = []
+        self._waiting: list[_Check] = []
+        self._checking: asyncio.Task[None] | None = None
 
     def feed(self, piece: str, reader: Reader) -> None:
         """Takes the next piece of the answer; starts a check for each sentence it completes."""
@@ -41,31 +45,52 @@ class Verification:
         """Every claim with its verdict, in order; what takes too long is unknown."""
         self._begin(self._claims.finish(), reader)
         if self._checks:
-            await asyncio.wait([task for _, task in self._checks], timeout=wait_s)
+            await asyncio.wait([verdict for _, verdict in self._checks], timeout=wait_s)
         return [
-            (claim, task.result() if task.done() else verdict_on(claim, None))
-            for claim, task in self._checks
+            (claim, verdict.result() if verdict.done() else verdict_on(claim, None))
+            for claim, verdict in self._checks
         ]
 
     def cancel(self) -> None:
         """Ends what is still being checked."""
-        for _, task in self._checks:
-            task.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
 
     def _begin(self, claims: Sequence[Claim], reader: Reader) -> None:
         for claim in claims[: MAX_CLAIMS - len(self._checks)]:
-            self._checks.append((claim, asyncio.create_task(self._check(claim, reader))))
+            check = _Check(claim, reader, asyncio.get_running_loop().create_future())
+            self._checks.append((claim, check.verdict))
+            self._waiting.append(check)
+        if self._waiting and (self._checking is None or self._checking.done()):
+            self._checking = asyncio.create_task(self._check())
 
-    async def _check(self, claim: Claim, reader: Reader) -> Verdict:
+    async def _check(self) -> None:
+        """Checks what waits, all of one reader's together, until nothing does."""
+        while self._waiting:
+            reader = self._waiting[0].reader
+            now = [check for check in self._waiting if check.reader is reader]
+            self._waiting = [check for check in self._waiting if check.reader is not reader]
+            statements = [Statement(check.claim.text, self._numbers(check.claim)) for check in now]
+            supports: Sequence[float | None] = [None] * len(now)
+            with contextlib.suppress(TandemError):  # unknown is not unsupported
+                supports = await reader.verify(self._question, self._passages, statements)
+            for check, support in zip(now, supports, strict=True):
+                verdict = verdict_on(check.claim, support)
+                self._tell(verdict)
+                check.verdict.set_result(verdict)
+
+    def _numbers(self, claim: Claim) -> list[int]:
+        """Of the passages that a claim cites; of all, where it cites none that is there."""
         cited = [n for n in claim.markers if 1 <= n <= len(self._passages)]
-        numbers = cited or list(range(1, len(self._passages) + 1))
-        try:
-            support = await reader.verify(self._question, self._passages, claim.text, numbers)
-        except TandemError:  # unknown is not unsupported
-            support = None
-        verdict = verdict_on(claim, support)
-        self._tell(verdict)
-        return verdict
+        return cited or list(range(1, len(self._passages) + 1))
+
+
+class _Check(NamedTuple):
+    """A claim that is to be checked."""
+
+    claim: Claim
+    reader: Reader
+    verdict: "asyncio.Future[Verdict]"
 
 
 def verdict_on(claim: Claim, support: float | None) -> Verdict:

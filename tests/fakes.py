@@ -8,7 +8,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from backends.embeddings import EmbeddingFingerprint, EmbeddingModel
-from backends.reader import Passage, Piece, Rewriting, Thought, Turn
+from backends.reader import Passage, Piece, Rewriting, Statement, Thought, Turn
 from errors import TandemError
 
 DIMENSION = 256
@@ -133,12 +133,12 @@ class ScriptedReader:
         return Rewriting([found]) if isinstance(found, str) else found
 
     async def verify(
-        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
-    ) -> float | None:
-        self.verified.append((claim, list(numbers)))
+        self, question: str, passages: Sequence[Passage], statements: Sequence[Statement]
+    ) -> list[float | None]:
+        self.verified += [(text, list(numbers)) for text, numbers in statements]
         if self.error is not None:
             raise self.error
-        return self.supports.get(claim, 1.0)
+        return [self.supports.get(text, 1.0) for text, _ in statements]
 
     async def answer(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Piece]:
         self.asked += 1

@@ -153,5 +153,7 @@ class AnswerText:
 
 def _overlap(text: str, tag: str) -> int:
     """How many characters at the end of the text may be the beginning of the tag."""
+    if tag[0] not in text:  # as nearly always
+        return 0
     longest = min(len(text), len(tag) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)

@@ -31,7 +31,7 @@ from backends.extractive.evidence import (
 from backends.extractive.follow_up import stand_alone
 from backends.extractive.parts import Part, parts
 from backends.queries import untried
-from backends.reader import Passage, Rewriting, Turn
+from backends.reader import Passage, Rewriting, Statement, Turn
 from backends.sentences import sentences
 from errors import EmbeddingsUnavailable
 
@@ -105,12 +105,16 @@ class ExtractiveReader:
         return sorted(chosen), missing
 
     async def verify(
-        self, question: str, passages: Sequence[Passage], claim: str, numbers: Sequence[int]
-    ) -> float | None:
+        self, question: str, passages: Sequence[Passage], statements: Sequence[Statement]
+    ) -> list[float | None]:
         """1 for what a passage says word for word, else the cosine to its most similar sentence.
 
         None where embeddings are down and the words differ.
         """
+        return [await self._support(passages, statement) for statement in statements]
+
+    async def _support(self, passages: Sequence[Passage], statement: Statement) -> float | None:
+        claim, numbers = statement
         if claim.startswith(MISSING):
             return None  # about the documents, and no statement of theirs
         cited = [passages[number - 1]["text"] for number in numbers]

@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 
 from backends.language_model import LanguageModel
-from backends.reader import Passage
+from backends.reader import Passage, Statement
 from errors import PromptTooLong
 from nodes.fitting import estimated_tokens
 from nodes.reading import LanguageModelReader
@@ -162,9 +162,13 @@ async def test_a_claim_is_checked_behind_its_answers_cached_prompt(
     question = await grade(reader, found)
     await answer(reader, found, question)
     before = await computed(vllm_url)
-    support = await reader.verify(question, found, "Grading costs a token.", [1, 2])
-    assert support is not None
-    assert await computed(vllm_url) - before < 200
+    statements = [
+        Statement("Grading costs a token.", [1, 2]),
+        Statement("Answers cost more than a token.", [3]),
+    ]
+    supports = await reader.verify(question, found, statements)
+    assert None not in supports
+    assert await computed(vllm_url) - before < 300
 
 
 async def test_tokens_are_the_models_own(language_model: LanguageModel) -> None:

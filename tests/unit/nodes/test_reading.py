@@ -6,7 +6,7 @@ import pytest
 
 from backends.chat.answer_text import AnswerText
 from backends.chat.server import Prompt
-from backends.reader import Passage, Rewriting
+from backends.reader import Passage, Rewriting, Statement
 from errors import LanguageModelUnavailable, PromptTooLong
 from nodes.citations import cite
 from nodes.prompts import NOT_FOUND
@@ -272,7 +272,7 @@ async def test_a_claim_is_checked_behind_the_prompt_of_its_answer() -> None:
     await reader.grade("Why?", found)
     kept = [found[2], found[3]]
     await answered(reader, kept)
-    assert await reader.verify("Why?", kept, "Blue.", [2]) == 0.8
+    assert await reader.verify("Why?", kept, [Statement("Blue.", [2])]) == [0.8]
     assert model.prompts[-1].startswith(beginning(model.prompts[-2]))
     assert "Blue." in model.prompts[-1]
     assert "document 4." in model.prompts[-1]
@@ -281,10 +281,19 @@ async def test_a_claim_is_checked_behind_the_prompt_of_its_answer() -> None:
 async def test_a_claim_about_a_passage_that_is_not_there_is_unknown() -> None:
     model = ScriptedModel(grades=[yes(0.9)])
     reader = LanguageModelReader(model)
-    assert await reader.verify("Why?", passages(2), "Blue.", [3]) is None
+    assert await reader.verify("Why?", passages(2), [Statement("Blue.", [3])]) == [None]
     assert model.prompts == []
+
+
+async def test_claims_are_checked_together_each_in_its_place() -> None:
+    model = ScriptedModel(grades=[yes(0.9), yes(0.2)])
+    reader = LanguageModelReader(model)
+    statements = [Statement("Blue.", [1]), Statement("Red.", [7]), Statement("Green.", [2])]
+    assert await reader.verify("Why?", passages(2), statements) == [0.9, None, 0.2]
+    assert model.requests == [2]
 
 
 async def test_a_claim_too_long_to_check_is_unknown() -> None:
     model = ScriptedModel(grades=[yes(0.9)], holds=0)
-    assert await LanguageModelReader(model).verify("Why?", passages(1), "Blue.", [1]) is None
+    reader = LanguageModelReader(model)
+    assert await reader.verify("Why?", passages(1), [Statement("Blue.", [1])]) == [None]

@@ -1,11 +1,14 @@
 """Answers checked sentence by sentence while they stream."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from backends.reader import Passage, Statement
 from errors import LanguageModelUnavailable
+from graph.verdict import Verdict
 from nodes.verification import MAX_CLAIMS, verifying
 from tests.fakes import ScriptedReader, passage
 
@@ -50,12 +53,12 @@ class StuckReader(ScriptedReader):
 
     stopped = 0
 
-    async def verify(self, *_: Any) -> float | None:
+    async def verify(self, *_: Any) -> list[float | None]:
         try:
             await asyncio.Event().wait()
         finally:
             self.stopped += 1
-        return None
+        return []
 
 
 async def test_a_check_that_hangs_holds_nothing_up_and_ends_with_the_run() -> None:
@@ -81,7 +84,43 @@ async def test_the_extractive_reader_supports_what_is_quoted(claim: str) -> None
     from tests.fakes import WordEmbeddings
 
     reader = ExtractiveReader(WordEmbeddings())
-    assert await reader.verify("How fast?", [ANTS, BEES], claim, [2]) == 1.0
-    other = await reader.verify("How fast?", [ANTS, BEES], claim, [1])
+    statements = [Statement(claim, [2]), Statement(claim, [1])]
+    quoted, other = await reader.verify("How fast?", [ANTS, BEES], statements)
+    assert quoted == 1.0
     assert other is not None
     assert other < 0.5
+
+
+class SlowReader(ScriptedReader):
+    """Checks when it is told to, and remembers what it was given together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.together: list[list[str]] = []
+
+    async def verify(
+        self, question: str, passages: Sequence[Passage], statements: Sequence[Statement]
+    ) -> list[float | None]:
+        self.together.append([text for text, _ in statements])
+        await self.go.wait()
+        return await super().verify(question, passages, statements)
+
+
+async def test_sentences_written_during_a_check_are_checked_together_after_it() -> None:
+    reader = SlowReader()
+    told: list[Verdict] = []
+    async with verifying("How fast?", [BEES], told.append) as verification:
+        verification.feed("Bees are fast. [1] Then they", reader)
+        await asyncio.sleep(0)
+        verification.feed(" rest. [1] They sleep. [1] Bees", reader)
+        verification.feed(" wake. [1]", reader)
+        finishing = asyncio.create_task(verification.finish(reader))
+        await asyncio.sleep(0)
+        reader.go.set()
+        checked = await finishing
+    assert reader.together == [
+        ["Bees are fast."],
+        ["Then they rest.", "They sleep.", "Bees wake."],
+    ]
+    assert [verdict["sentence"] for verdict in told] == [claim.text for claim, _ in checked]
