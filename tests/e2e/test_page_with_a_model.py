@@ -28,10 +28,7 @@ from tests.running_service import RunningService, running_service
 
 QUESTION = "How high is the Vardholm lighthouse?"
 CHAT, BATCH = "/v1/chat/completions", "/v1/chat/completions/batch"
-YES, NO = (
-    completion("yes", {"yes": -0.05, "no": -3.0}),
-    completion("no", {"no": -0.05, "yes": -3.0}),
-)
+YES = completion("yes", {"yes": -0.05, "no": -3.0})
 PHOENIX = "http://127.0.0.1:9"
 """Nothing listens there: what is to be put down at a trace waits."""
 USAGE = b"vllm:kv_cache_usage_perc 0.375\n"
@@ -69,14 +66,18 @@ class Model:
     def says(
         self, *pieces: str, then: tuple[str, ...] = (), checks: tuple[Reply, ...] = ()
     ) -> None:
-        """What it answers to the next question; before ``then`` it falls silent until released."""
+        """What it answers to the next question; before ``then`` it falls silent until released.
+
+        ``checks`` are for the sentences that come in one piece: these are checked together.
+        """
         self.server.released.clear()
         reply = stream(*pieces)
         if then:
             first = stream(*pieces, reason=None, end=())
             reply = Reply([*first.body, HANG], kind=first.kind, resumed=stream(*then))
-        self.server.replies[BATCH] = deque([batch("yes", "yes", "no", "no")])
-        self.server.replies[CHAT] = deque([reply, *checks, YES])
+        grades, supported = batch("yes", "yes", "no", "no"), batch(*["yes"] * 6)
+        self.server.replies[BATCH] = deque([grades, *checks, supported])
+        self.server.replies[CHAT] = deque([reply, YES])
 
     def goes_on(self) -> None:
         """It is released."""
@@ -126,11 +127,9 @@ def visit(browser: Browser, service: RunningService) -> Iterator[Visit]:
 def test_an_answer_is_read_and_checked_while_it_is_written(visit: Visit, model: Model) -> None:
     model.says(
         "<think>A tower, then.</think>",
-        "The tower is **41 metres** high [1]. ",
-        "It was painted blue [2]. ",
-        "There are rooms",
+        "The tower is **41 metres** high [1]. It was painted blue [2]. There are rooms",
         then=(" [1].\n\n- built of `granite` [1]\n", "- see [the lamp](lighthouse.md) [1]"),
-        checks=(YES, NO),
+        checks=(batch("yes", "no"),),
     )
     turn = visit.ask(QUESTION)
     answer = turn.locator(".answer")

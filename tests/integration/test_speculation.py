@@ -69,8 +69,10 @@ async def test_nothing_of_it_is_told_before_the_grades_confirm_it() -> None:
 async def test_nothing_of_it_is_told_when_the_grades_do_not_confirm_it() -> None:
     events: list[Event] = []
     async with grading(0.2, 0.1) as (server, graph):
+        run = asyncio.create_task(told(graph, events))
+        await both_asked(server)
         server.released.set()
-        await told(graph, events)
+        await run
     assert named(events, "token") == []
     assert events[-1]["data"]["status"] == "not_found"
     assert (len(server.asked(CHAT)), len(server.asked(BATCH))) == (1, 1)
