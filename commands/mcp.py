@@ -23,10 +23,12 @@ def add_options(mcp: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace, settings: "Settings") -> int:
     with interruptible(), lean_imports():
+        from api.http.log_writer import written_aside
         from mcp_bridge.bridge import create_bridge
         from mcp_bridge.stdio import serve_stdio
 
     async with contextlib.AsyncExitStack() as closing:
+        closing.enter_context(written_aside())
         open_library = await _elsewhere(options, settings) or await _at_hand(settings, closing)
         await serve_stdio(create_bridge(open_library), closing)
     return 0

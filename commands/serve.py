@@ -31,7 +31,9 @@ async def run(options: argparse.Namespace, settings: "Settings") -> int:
             "with one server machine; leave --workers out."
         )
     with interruptible(), lean_imports():
+        from api.http.log_writer import written_aside
         from server import serve
 
-    await serve(settings, with_phoenix=options.phoenix)
+    with written_aside():
+        await serve(settings, with_phoenix=options.phoenix)
     return 0

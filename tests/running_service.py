@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -24,6 +26,18 @@ class RunningService:
     url: str
     data_dir: Path
     process: "subprocess.Popen[str]"
+    output: IO[str]
+    """A file: nobody reads a pipe while the service is asked, and a full one holds lines back."""
+
+    def written(self) -> str:
+        """What it has written so far, to standard output and error."""
+        self.output.seek(0)
+        return self.output.read()
+
+    def ended(self) -> str:
+        """What it wrote, once it has ended; it was told to before."""
+        self.process.wait(STOPPED_WITHIN_S)
+        return self.written()
 
     def tandem(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A command on the service's data folder."""
@@ -54,31 +68,33 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_service(
-    data_dir: Path, root: Path, port: int, **settings: str
+    data_dir: Path, root: Path, port: int, *, log: int | None = None, **settings: str
 ) -> Iterator[RunningService]:
-    """A service that has indexed its root, if anything is there."""
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(TANDEM_ROOTS=str(root), **settings),
-    )
-    service = RunningService(f"http://127.0.0.1:{port}", data_dir, process)
-    try:
-        await_indexed(service, empty=root.is_dir() and not any(root.iterdir()))
-        yield service
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(STOPPED_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
-        if process.stdout is not None:
-            process.stdout.close()
+    """A service that has indexed its root, if anything is there.
+
+    ``log`` is a file descriptor to write the log to, instead of a file.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT if log is None else log,
+            text=True,
+            env=environment(TANDEM_ROOTS=str(root), **settings),
+        )
+        service = RunningService(f"http://127.0.0.1:{port}", data_dir, process, output)
+        try:
+            await_indexed(service, empty=root.is_dir() and not any(root.iterdir()))
+            yield service
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(STOPPED_WITHIN_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise
 
 
 def await_indexed(service: RunningService, *, empty: bool = False) -> None:
@@ -87,8 +103,7 @@ def await_indexed(service: RunningService, *, empty: bool = False) -> None:
     with service.client() as client:
         while time.monotonic() < deadline:
             if service.process.poll() is not None:
-                output = service.process.stdout.read() if service.process.stdout else ""
-                raise AssertionError(f"the service ended: {output}")
+                raise AssertionError(f"the service ended: {service.written()}")
             with contextlib.suppress(httpx.TransportError):
                 state = client.get("/documents").json()
                 if (empty or state["documents"]) and not state["syncing"]:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from tests.corpus import write_corpus
 from tests.ollama_server import OllamaServer
 from tests.outcomes import ANSWER, ENDED_WITHIN_S, QUESTION, require, require_answer, started
-from tests.running_service import tandem
+from tests.running_service import running_service, tandem
 
 NOBODY = "http://127.0.0.1:9"
 """Nothing listens on the port of the discard protocol."""
@@ -138,6 +139,20 @@ def test_without_the_language_model_extracts_answer_labelled(indexed: Path) -> N
 
 def test_an_unreachable_phoenix_is_no_news(indexed: Path) -> None:
     require_answer(indexed, TANDEM_PHOENIX__ENDPOINT=NOBODY)
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path, free_port: int) -> None:
+    reader, writer = os.pipe()  # as a program has it that gathers logs, and hangs
+    root = write_corpus(tmp_path / "vardholm")
+    with running_service(tmp_path / "data", root, free_port, log=writer) as service:
+        os.close(writer)
+        with service.client() as client:
+            for _ in range(50):  # twice what a pipe holds
+                assert client.get(f"/nowhere/{'x' * 3_000}").status_code == 404
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(ENDED_WITHIN_S) == 0
+    assert len(os.read(reader, 1 << 20)) > 40_000
+    os.close(reader)
 
 
 def test_two_indexers_at_once_change_nothing_of_each_other(tmp_path: Path) -> None:

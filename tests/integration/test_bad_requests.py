@@ -23,7 +23,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """A service that was to start Phoenix on a port that another program holds."""
     folder, port = tmp_path_factory.mktemp("bad-requests"), _free_port()
     root = write_corpus(folder / "vardholm")
-    with socket.create_server(("127.0.0.1", 0)) as other, (folder / "said").open("w") as said:
+    with socket.create_server(("127.0.0.1", 0)) as other, (folder / "said").open("w+") as said:
         endpoint = f"http://127.0.0.1:{other.getsockname()[1]}"
         process = subprocess.Popen(  # noqa: S603 - our own program
             [TANDEM, "--data-dir", str(folder / "data"), "serve", "--port", str(port), "--phoenix"],
@@ -32,18 +32,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
             text=True,
             env=environment(TANDEM_ROOTS=str(root), TANDEM_PHOENIX__ENDPOINT=endpoint),
         )
-        running = RunningService(f"http://127.0.0.1:{port}", folder / "data", process)
+        running = RunningService(f"http://127.0.0.1:{port}", folder / "data", process, said)
         try:
             await_indexed(running)
             yield running
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
-
-
-def said_by(service: RunningService) -> str:
-    """What the service has written to its terminal so far."""
-    return (service.data_dir.parent / "said").read_text()
 
 
 def require_error(answer: httpx.Response, status: int, said: str) -> None:
@@ -155,9 +150,11 @@ def test_a_stream_that_fails_ends_whole(service: RunningService) -> None:
 
 def test_a_port_taken_from_phoenix_is_said_and_nothing_else_is(service: RunningService) -> None:
     deadline = time.monotonic() + 30
-    while "Phoenix" not in said_by(service).partition("Ctrl-C.")[2] and time.monotonic() < deadline:
+    while (
+        "Phoenix" not in service.written().partition("Ctrl-C.")[2] and time.monotonic() < deadline
+    ):
         time.sleep(0.1)  # the file announces nothing
-    said = said_by(service)
+    said = service.written()
     assert "Phoenix cannot start: another program answers at" in said
     assert "TANDEM_PHOENIX__ENDPOINT" in said
     assert "Traceback" not in said

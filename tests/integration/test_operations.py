@@ -60,7 +60,7 @@ def test_questions_show_in_the_metrics_and_in_the_log(service: RunningService) -
     assert measured["tandem_index_behind_seconds",] == 0
 
     service.process.send_signal(signal.SIGTERM)
-    written, _ = service.process.communicate(timeout=30)
+    written = service.ended()
     lines = [json.loads(line) for line in written.splitlines()]  # nothing else is written
     assert f"Tandem is ready at {service.url}." in [line["message"] for line in lines]
     told = {line["request_id"]: line for line in lines if line["logger"] == "tandem.access"}
@@ -88,7 +88,7 @@ def test_a_run_of_the_language_model_can_be_followed_from_the_log_to_its_trace(
                 asked = client.post("/ask", json={"question": question(40), "stream": False})
                 measured = samples(client.get("/metrics").text)
             service.process.send_signal(signal.SIGTERM)
-            written, _ = service.process.communicate(timeout=30)
+            written = service.ended()
     output = asked.json()
     assert measured["tandem_tokens_total", "output"] == output["usage"]["output_tokens"] >= 40
     assert measured["tandem_tokens_total", "input"] == output["usage"]["input_tokens"]
@@ -141,7 +141,7 @@ def test_with_keys_metrics_need_one_and_the_log_names_it_and_never_shows_it(
         assert client.get("/metrics", headers=named).status_code == 200
         assert client.get("/documents?shown=here", headers=named).status_code == 200
     service.process.send_signal(signal.SIGTERM)
-    written, _ = service.process.communicate(timeout=30)
+    written = service.ended()
     lines = [json.loads(line) for line in written.splitlines()]
     callers = [line.get("caller") for line in lines if line.get("path") == "/documents"]
     assert callers[-1] == "grafana"

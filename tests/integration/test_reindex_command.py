@@ -88,7 +88,7 @@ def test_the_running_service_switches_to_the_model_of_the_command_and_back(
         gone = service.tandem("reindex", "--rollback")
         require(gone, 2, "nothing to go back to")
         service.process.terminate()
-        said = service.process.stdout.read() if service.process.stdout else ""
+        said = service.ended()
     assert KEY not in said
     assert KEY not in run.stdout + run.stderr
     require_answer(data)
