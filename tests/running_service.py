@@ -68,7 +68,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_service(
-    data_dir: Path, root: Path, port: int, *, log: int | None = None, **settings: str
+    data_dir: Path, root: Path, port: int, log: int | None = None, /, **settings: str
 ) -> Iterator[RunningService]:
     """A service that has indexed its root, if anything is there.
 

@@ -144,7 +144,7 @@ def test_an_unreachable_phoenix_is_no_news(indexed: Path) -> None:
 def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path, free_port: int) -> None:
     reader, writer = os.pipe()  # as a program has it that gathers logs, and hangs
     root = write_corpus(tmp_path / "vardholm")
-    with running_service(tmp_path / "data", root, free_port, log=writer) as service:
+    with running_service(tmp_path / "data", root, free_port, writer) as service:
         os.close(writer)
         with service.client() as client:
             for _ in range(50):  # twice what a pipe holds
