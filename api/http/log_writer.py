@@ -26,7 +26,7 @@ def written_aside() -> Iterator[None]:
     root = logging.getLogger()
     direct = [each for each in root.handlers if isinstance(each, logging.StreamHandler)]
     aside = [LogWriter(sys.stderr.fileno(), each.formatter) for each in direct]
-    root.handlers = [each for each in root.handlers if each not in direct] + aside
+    root.handlers = [*(each for each in root.handlers if each not in direct), *aside]
     try:
         yield
     finally:
