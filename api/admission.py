@@ -39,7 +39,7 @@ class Admission:
         self._limits: set[asyncio.Timeout] = set()
         self._drained = asyncio.Event()
 
-    def check(self, caller: str) -> None:
+    async def check(self, caller: str) -> None:
         """Counts a request of a caller, and refuses it before its answer has begun.
 
         Raises:

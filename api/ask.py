@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
+from api.answering import Answering
 from api.ask_events import stream_content
 from api.http.bodies import Body
 from api.http.event_stream import EventStream, TypedEvents
@@ -13,7 +14,6 @@ from api.http.leaving import LeavableRoute
 from api.rendering import RenderedEvents, rendered
 from api.run import Run
 from api.security import Caller, asks
-from api.service import Service
 from backends.filters import SearchFilters
 from graph.context import RagContext
 from graph.question import MAX_QUESTION_CHARS, THREAD, check_question
@@ -52,7 +52,7 @@ class AskRequest(Body):
     filters: SearchFilters | None = None
 
 
-def ask_router(service: Service) -> APIRouter:
+def ask_router(service: Answering) -> APIRouter:
     """The router of ``/ask``."""
     router = APIRouter(tags=["ask"], route_class=LeavableRoute)
     asking = Depends(asks(service))
@@ -77,7 +77,7 @@ def ask_router(service: Service) -> APIRouter:
     return router
 
 
-def _context(service: Service, request: AskRequest) -> RagContext:
+def _context(service: Answering, request: AskRequest) -> RagContext:
     chosen = request.options.model_dump(exclude_none=True)
     if "k" in chosen:
         chosen["top_k"] = chosen.pop("k")

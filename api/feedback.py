@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
+from api.answering import Answering
 from api.http.bodies import Body
 from api.security import Caller, requires
-from api.service import Service
 from backends.phoenix.annotations import annotate
 from errors import PhoenixUnavailable
 
@@ -25,7 +25,7 @@ class Feedback(Body):
     comment: str = Field("", max_length=2_000)
 
 
-def feedback_router(service: Service) -> APIRouter:
+def feedback_router(service: Answering) -> APIRouter:
     """The router of ``/feedback``."""
     router = APIRouter(tags=["feedback"])
     asking = Depends(requires(service, "ask"))

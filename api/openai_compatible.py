@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 
+from api.answering import Answering
 from api.chat_messages import MODEL, ChatRequest
 from api.http.errors import error_body
 from api.http.event_stream import EventStream
@@ -16,7 +17,6 @@ from api.http.leaving import LeavableRoute
 from api.http.openai_errors import PREFIX, UnknownModel, openai_error
 from api.run import Run
 from api.security import Caller, asks, requires
-from api.service import Service
 from api.sources import sources
 from errors import TandemError
 from graph.state import RagOutput
@@ -26,7 +26,7 @@ from nodes.conversation import question_and_turns
 _DONE = "data: [DONE]\n\n"
 
 
-def openai_router(service: Service) -> APIRouter:
+def openai_router(service: Answering) -> APIRouter:
     """The router of ``/v1``."""
     router = APIRouter(prefix=PREFIX, tags=["openai"], route_class=LeavableRoute)
     known, asking = Depends(requires(service, "ask")), Depends(asks(service))

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from starlette.exceptions import HTTPException
 
+from api.answering import Answering
 from api.security import Caller, requires
-from api.service import Service
 
 WEB = Path(__file__).parents[1] / "web"
 WORTH_ASKING = (
@@ -46,7 +46,7 @@ class Files:
         return self.contents[_START].replace(b"/static/", f"/static/{self.version}/".encode())
 
 
-def page_router(service: Service) -> APIRouter:
+def page_router(service: Answering) -> APIRouter:
     """The router of ``/``, ``/static`` and ``/session``."""
     router = APIRouter(include_in_schema=False)
     files = Files.read(WEB)
@@ -80,7 +80,7 @@ def page_router(service: Service) -> APIRouter:
     return router
 
 
-def _traces(service: Service) -> str | None:
+def _traces(service: Answering) -> str | None:
     """What a trace's id is put after, to see it in Phoenix."""
     endpoint = service.settings.phoenix.endpoint
     return f"{endpoint}/redirects/traces/" if endpoint else None

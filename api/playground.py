@@ -13,10 +13,10 @@ from langserve import add_routes
 from langserve.server import EndpointName
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answering import Answering
 from api.http.leaving import LeavableRoute
 from api.run import Run
 from api.security import Caller, asks, requires
-from api.service import Service
 from backends.accounting import AnsweringModel, Usage
 from backends.reader import Passage, Turn
 from errors import QuestionError, TandemError, UsageError
@@ -75,7 +75,7 @@ class Answer(BaseModel):
     trace_id: str | None
 
 
-def add_playground(app: FastAPI, service: Service) -> None:
+def add_playground(app: FastAPI, service: Answering) -> None:
     """Mount LangServe's routes, its playground at ``/rag`` and its chat playground at ``/chat``.
 
     The pages show what is no text as JSON: so they have runnables of their own, which they read
@@ -164,7 +164,7 @@ def _only_the_caller(config: dict[str, Any], request: Request) -> dict[str, Any]
     return {"configurable": {"caller": request.state.caller}}
 
 
-def rag_runnable(service: Service) -> Runnable[Any, Any]:
+def rag_runnable(service: Answering) -> Runnable[Any, Any]:
     """The graph as a runnable that streams its answer.
 
     The pieces add up to the result: first the answer as it is written, then everything else.
@@ -191,7 +191,7 @@ def rag_runnable(service: Service) -> Runnable[Any, Any]:
 
 
 def text_runnable(
-    service: Service, taken: type[BaseModel], *, for_page: bool = False
+    service: Answering, taken: type[BaseModel], *, for_page: bool = False
 ) -> Runnable[Any, Any]:
     """The graph as a runnable that streams text for people: the answer, then its sources.
 
@@ -226,7 +226,9 @@ def sources(output: RagOutput) -> str:
     return "".join(f"\n\n{part}" for part in [*quotes, *notes] if part)
 
 
-async def _events(service: Service, received: Any, config: RunnableConfig) -> AsyncGenerator[Event]:
+async def _events(
+    service: Answering, received: Any, config: RunnableConfig
+) -> AsyncGenerator[Event]:
     """A run for what was received, on behalf of the request's caller."""
     tenant = config["configurable"]["caller"].tenant
     question, turns = _asked(received)

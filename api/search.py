@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from langchain_core.documents import Document
 from pydantic import Field
 
+from api.answering import Answering
 from api.http.bodies import Body
 from api.security import Caller, requires
-from api.service import Service
 from backends.filters import SearchFilters
 from backends.lookup import MOST_PASSAGES, passage_of, passages_along
 from backends.vector_store import VectorStore
@@ -30,7 +30,7 @@ class SearchRequest(Body):
     filters: SearchFilters | None = None
 
 
-def search_router(service: Service) -> APIRouter:
+def search_router(service: Answering) -> APIRouter:
     """The router of ``/search`` and ``/passages``."""
     router = APIRouter(tags=["search"])
     reading = Depends(requires(service, "read"))
@@ -68,7 +68,7 @@ def search_router(service: Service) -> APIRouter:
 
 
 async def search_passages(
-    service: Service,
+    service: Answering,
     tenant: str,
     query: object,
     *,
@@ -94,7 +94,7 @@ async def search_passages(
 
 
 async def passage_around(
-    service: Service, tenant: str, passage_id: str, *, before: int = 0, after: int = 0
+    service: Answering, tenant: str, passage_id: str, *, before: int = 0, after: int = 0
 ) -> dict[str, Any]:
     """The ``passage`` of an id, and those ``before`` and ``after`` it in its document.
 
@@ -127,7 +127,7 @@ async def passage_around(
 
 
 async def document_passages(
-    service: Service, tenant: str, source: str, *, start: int = 0, limit: int = 50
+    service: Answering, tenant: str, source: str, *, start: int = 0, limit: int = 50
 ) -> dict[str, Any]:
     """The ``passages`` of a document from one on, and the ``next`` after them or None.
 
@@ -150,7 +150,7 @@ async def document_passages(
     }
 
 
-def _store(service: Service, tenant: str) -> VectorStore:
+def _store(service: Answering, tenant: str) -> VectorStore:
     return service.backends.store.for_tenant(tenant)
 
 

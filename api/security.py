@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.answering import Answering
 from api.http.logs import note_caller
 from api.keys import PREFIX, SCOPES, Scope
-from api.service import Service
 from errors import Forbidden, Unauthenticated
 
 ALL_SCOPES: frozenset[Scope] = frozenset(SCOPES)
@@ -33,7 +33,7 @@ class Caller:
     scopes: frozenset[Scope] = ALL_SCOPES
 
 
-def requires(service: Service, scope: Scope) -> Callable[..., Awaitable[Caller]]:
+def requires(service: Answering, scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency that tells who asks, and refuses whoever may not do what the scope stands for.
 
     Raises:
@@ -47,7 +47,7 @@ def requires(service: Service, scope: Scope) -> Callable[..., Awaitable[Caller]]
     return caller
 
 
-def asks(service: Service) -> Callable[..., Awaitable[Caller]]:
+def asks(service: Answering) -> Callable[..., Awaitable[Caller]]:
     """``requires`` the scope ``ask``, and room for a run: refused here, the status can say so.
 
     Raises: as ``requires``; TooBusy, TooManyRequests.
@@ -55,13 +55,13 @@ def asks(service: Service) -> Callable[..., Awaitable[Caller]]:
 
     async def caller(credentials: _Credentials) -> Caller:
         found = allowed(service, "ask", credentials.credentials if credentials else None)
-        service.admission.check(found.name)
+        await service.admission.check(found.name)
         return found
 
     return caller
 
 
-def allowed(service: Service, scope: Scope, token: str | None) -> Caller:
+def allowed(service: Answering, scope: Scope, token: str | None) -> Caller:
     """The caller who showed this token, or none.
 
     Raises: as ``requires``.
@@ -84,7 +84,7 @@ def permit(caller: Caller, scope: Scope) -> None:
         )
 
 
-def caller_of(service: Service, authorization: str, scope: Scope | None = None) -> Caller:
+def caller_of(service: Answering, authorization: str, scope: Scope | None = None) -> Caller:
     """The caller with this ``Authorization`` header, for what is no route of FastAPI's.
 
     Without a scope, whoever is let in at all: what the caller does is to be permitted later.
@@ -98,18 +98,18 @@ def caller_of(service: Service, authorization: str, scope: Scope | None = None) 
     return caller
 
 
-def local_caller(service: Service) -> Caller:
+def local_caller(service: Answering) -> Caller:
     """This machine's user, and whoever reaches a service that has no keys."""
     return Caller("local", service.settings.tenant)
 
 
-def _caller(service: Service, token: str | None) -> Caller:
+def _caller(service: Answering, token: str | None) -> Caller:
     caller = _found(service, token)
     note_caller(caller.name)
     return caller
 
 
-def _found(service: Service, token: str | None) -> Caller:
+def _found(service: Answering, token: str | None) -> Caller:
     if token is not None:
         if secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
             return local_caller(service)
@@ -126,7 +126,7 @@ def _found(service: Service, token: str | None) -> Caller:
     )
 
 
-def only_local_user(service: Service, refusal: str) -> Callable[..., Awaitable[None]]:
+def only_local_user(service: Answering, refusal: str) -> Callable[..., Awaitable[None]]:
     """A dependency of routes that act on this machine: its user can read the data folder's token.
 
     Raises:
@@ -139,7 +139,7 @@ def only_local_user(service: Service, refusal: str) -> Callable[..., Awaitable[N
     return local_user
 
 
-def require_local_user(service: Service, authorization: str, refusal: str) -> None:
+def require_local_user(service: Answering, authorization: str, refusal: str) -> None:
     """The same for a route that asks it of some requests only, by their header.
 
     Raises: as ``only_local_user``.
@@ -147,6 +147,6 @@ def require_local_user(service: Service, authorization: str, refusal: str) -> No
     _require_token(service, authorization.partition(" ")[2].strip(), refusal)
 
 
-def _require_token(service: Service, token: str, refusal: str) -> None:
+def _require_token(service: Answering, token: str, refusal: str) -> None:
     if not secrets.compare_digest(token.encode(errors="replace"), service.token.encode()):
         raise Forbidden(refusal)

@@ -4,26 +4,23 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from prometheus_client import Metric
 
 from api.admission import Admission
+from api.answering import Answering
 from api.indexing import Indexing
 from api.keys import KeyRing
 from backends.connections import Backends, connect
-from backends.conversations.threads import Threads, open_threads
+from backends.conversations.threads import open_threads
 from backends.embeddings import EmbeddingModel
-from backends.reader import Turn
 from errors import PathError
-from graph.builder import RagGraph, build_graph
-from graph.context import RagContext
-from graph.events import run_events
 from graph.freshness import Freshness
-from graph.question import owned
-from graph.step import Event as RunEvent
 from indexer.following import Follower, report_bug
 from indexer.freshness import unwatched_freshness
 from indexer.manifest import Manifest
@@ -36,105 +33,37 @@ from settings import EmbeddingSettings, Settings, WatchSettings
 log = logging.getLogger("tandem")
 
 
-@dataclass(slots=True)
-class Service:
-    """A graph bound to open backends, and the state that outlives a request.
+class Others(Protocol):
+    """The processes that answer from this one's index, as this one knows them."""
+
+    def answer_from(self, backends: Backends) -> None:
+        """They answer from another index from now on, told in the order of what else changes."""
+        ...
+
+    async def measurements(self) -> list[list[Metric]]:
+        """What each has measured, the ended ones included."""
+        ...
+
+    def state(self) -> dict[str, int]:
+        """How many there should be, and how many answer."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Service(Answering):
+    """A service with the index that it answers from.
 
     Backends, graphs and manifest belong to one index; ``switch`` replaces them together.
     """
 
-    settings: Settings
-    backends: Backends
-    threads: Threads
     indexing: Indexing
     follower: Follower
-    token: str
-    """Known to this machine's user alone; it allows what reads the file system."""
-    keys: KeyRing
-    """Those that others may show."""
-    admission: Admission
-    """How many runs there may be; each has a turn, whatever route it came by."""
     opened: contextlib.AsyncExitStack
     """What is closed when the service ends."""
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the service is about to end: streams without an end of their own end then."""
-    measured: Callable[[AsyncGenerator[RunEvent]], AsyncGenerator[RunEvent]] = field(
-        default=lambda events: events
-    )
-    """Hands on the events of every run, and measures them on the way."""
     at_work: set["asyncio.Task[Any]"] = field(default_factory=set)
     """What goes on after the request that began it has been answered."""
-    _graphs: dict[str, RagGraph] = field(default_factory=dict)
-    """A tenant's own each, bound to a store that finds that tenant's passages alone."""
-
-    def answer(
-        self,
-        question: object,
-        context: RagContext,
-        thread: str | None = None,
-        *,
-        tenant: str | None = None,
-        conversation: Sequence[Turn] = (),
-    ) -> AsyncGenerator[RunEvent]:
-        """The events of a run; on a thread it is a turn of a conversation, after those before it.
-
-        ``conversation`` is what was said before where the client keeps it, and not a thread.
-        ``tenant`` is the caller's, never one that a request names; None: the settings' own.
-        Threads of the same name are another conversation for each.
-
-        Raises:
-            TandemError: the question cannot be taken, there is no room for it, or a backend it
-                needs does not answer.
-        """
-        return self.measured(self._answer(question, context, thread, tenant, conversation))
-
-    async def _answer(
-        self,
-        question: object,
-        context: RagContext,
-        thread: str | None,
-        tenant: str | None,
-        conversation: Sequence[Turn],
-    ) -> AsyncGenerator[RunEvent]:
-        tenant = tenant or self.settings.tenant
-        graph = self.graph_of(tenant)
-        if thread is None:
-            events = run_events(graph, question, context, conversation=conversation)
-        else:
-            thread = owned(thread, tenant)
-            remembering = graph.copy({"checkpointer": self.threads.checkpointer})
-            events = run_events(remembering, question, context, thread=thread)
-        turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
-        async with self.admission.turn(turn), contextlib.aclosing(events):
-            async for event in events:
-                yield event
-
-    @property
-    def graph(self) -> RagGraph:
-        """The graph of the settings' tenant."""
-        return self.graph_of(self.settings.tenant)
-
-    def graph_of(self, tenant: str) -> RagGraph:
-        """The graph that answers from this tenant's documents."""
-        if tenant not in self._graphs:
-            backends = replace(self.backends, store=self.backends.store.for_tenant(tenant))
-            self._graphs[tenant] = build_graph(backends, self.freshness)
-        return self._graphs[tenant]
-
-    @property
-    def keys_needed(self) -> bool:
-        """Whether only those are let in who show an API key.
-
-        Where others can reach the service, removing the file of the keys must not let them in.
-        """
-        settings = self.settings
-        if settings.require_keys or self.keys.in_force:
-            return True
-        return settings.open_to_others and not settings.allow_unauthenticated
-
-    def context(self) -> RagContext:
-        """The knobs of a run as the settings have them."""
-        return RagContext.of(self.settings)
+    others: Others | None = None
+    """The processes that answer for this one, where it has any."""
 
     async def freshness(self) -> Freshness:
         """How far the index is behind the folders."""
@@ -156,11 +85,12 @@ class Service:
 
     def switch(self, backends: Backends, manifest: Manifest) -> None:
         """Answer from another index from now on; runs under way end on the one they began with."""
-        self.backends = backends
-        self._graphs.clear()
+        self.answer_from(backends)
         self.indexing.backends = backends
         self.indexing.manifest = self.follower.manifest = manifest
         self.opened.push_async_callback(manifest.aclose)
+        if self.others is not None:
+            self.others.answer_from(backends)
 
     async def reopen(self, embeddings: EmbeddingModel, chosen: EmbeddingSettings) -> None:
         """Answer from the index that the alias stands for now, with this model if it fits."""

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 
+from api.answering import Answering
 from api.rendering import render, rendered
 from api.security import Caller, requires
-from api.service import Service
 from errors import NotFound
 from graph.question import THREAD, owned
 from graph.state import RagOutput
@@ -15,7 +15,7 @@ from graph.state import RagOutput
 ThreadId = Annotated[str, InPath(pattern=f"^{THREAD}$")]
 
 
-def threads_router(service: Service) -> APIRouter:
+def threads_router(service: Answering) -> APIRouter:
     """The router of ``/threads``. A thread is its tenant's own, as it is for ``/ask``."""
     router = APIRouter(prefix="/threads", tags=["threads"])
     asking = Depends(requires(service, "ask"))

@@ -51,7 +51,7 @@ class ServiceLibrary:
         thread: str | None = None,
     ) -> AsyncGenerator[tuple[str, Any]]:
         permit(self.caller, "ask")
-        self.service.admission.check(self.caller.name)
+        await self.service.admission.check(self.caller.name)
         context = self.service.context().model_copy(update={"filters": _read(filters)})
         events = self.service.answer(question, context, thread, tenant=self.caller.tenant)
         async with Run(events) as run:  # the SDK cancels again and again what it cancels

@@ -3,7 +3,7 @@
 import asyncio
 
 from fastapi.routing import APIRoute
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _AGAIN_S = 0.25
 """Between attempts to cancel: LangServe waits for its own task when it is cancelled first."""
@@ -18,20 +18,25 @@ class LeavableRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request for as long as its client is there."""
-        request = _Request(receive, send)
-        serving = asyncio.create_task(super().handle(scope, request.receive, request.send))
-        leaving = asyncio.create_task(request.left())
-        try:
-            await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not request.answered:
-                await _cancelled(serving)
-            await serving
-        except asyncio.CancelledError:
-            if not serving.cancelled():  # it is this request that was cancelled from outside
-                await _cancelled(serving)
-                raise
-        finally:
-            leaving.cancel()
+        await while_there(super().handle, scope, receive, send)
+
+
+async def while_there(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have a request served until it is answered, or its client has left."""
+    request = _Request(receive, send)
+    serving = asyncio.ensure_future(app(scope, request.receive, request.send))
+    leaving = asyncio.create_task(request.left())
+    try:
+        await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not request.answered:
+            await _cancelled(serving)
+        await serving
+    except asyncio.CancelledError:
+        if not serving.cancelled():  # it is this request that was cancelled from outside
+            await _cancelled(serving)
+            raise
+    finally:
+        leaving.cancel()
 
 
 class _Request:
@@ -59,7 +64,7 @@ class _Request:
             self.answered = True
 
 
-async def _cancelled(task: "asyncio.Task[None]") -> None:
+async def _cancelled(task: "asyncio.Future[None]") -> None:
     """Return when the task has ended; it is asked to as often as that takes."""
     while not task.done():
         task.cancel()

@@ -49,14 +49,14 @@ async def test_beyond_the_queue_is_refused_with_a_time(queued: int) -> None:
     held = Held(admission)
     await held.begin(1 + queued)
     with pytest.raises(TooBusy) as refused:
-        admission.check("anybody")
+        await admission.check("anybody")
     assert 1 <= refused.value.retry_after_s <= 60
     with pytest.raises(TooBusy):
         async with admission.turn(NOTHING):
             pass
     held.done.set()
     await asyncio.gather(*held.tasks)
-    admission.check("anybody")
+    await admission.check("anybody")
 
 
 async def test_a_run_that_is_left_while_it_waits_leaves_the_queue() -> None:
@@ -91,12 +91,12 @@ async def test_who_waits_for_a_conversation_takes_no_turn_from_others() -> None:
 
 async def test_each_caller_has_an_allowance_of_its_own() -> None:
     admission = Admission(10, 10, per_minute=2)
-    admission.check("one")
-    admission.check("one")
+    await admission.check("one")
+    await admission.check("one")
     with pytest.raises(TooManyRequests) as refused:
-        admission.check("one")
+        await admission.check("one")
     assert 1 <= refused.value.retry_after_s <= 30
-    admission.check("another")
+    await admission.check("another")
 
 
 async def test_draining_lets_runs_end_and_then_ends_them() -> None:
@@ -113,7 +113,7 @@ async def test_draining_lets_runs_end_and_then_ends_them() -> None:
     await asyncio.sleep(0.01)
     admission.drain(0.1)
     with pytest.raises(Stopping):
-        admission.check("anybody")
+        await admission.check("anybody")
     quick.set()
     assert await ended == "ended"
     with pytest.raises(Stopping):
