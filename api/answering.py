@@ -17,6 +17,7 @@ from graph.events import run_events
 from graph.freshness import Freshness
 from graph.question import owned
 from graph.step import Event
+from graph.turns import turn_kept
 from settings import Settings
 
 
@@ -85,7 +86,14 @@ class Answering(ABC):
         else:
             thread = owned(thread, tenant)
             remembering = graph.copy({"checkpointer": self.threads.checkpointer})
-            events = run_events(remembering, question, context, thread=thread)
+            run = run_events(remembering, question, context, thread=thread)
+            events = turn_kept(
+                run,
+                graph=remembering,
+                threads=self.threads,
+                thread=thread,
+                model=self.backends.language_model,
+            )
         turn = self.threads.turn(thread) if thread else contextlib.nullcontext()
         async with self.admission.turn(turn), contextlib.aclosing(events):
             async for event in events:

@@ -1,18 +1,52 @@
 """``/threads``: what a conversation remembers, and forgetting it."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
+from fastapi.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from api.answering import Answering
 from api.rendering import render, rendered
 from api.security import Caller, requires
+from backends.reader import Turn
 from errors import NotFound
 from graph.question import THREAD, owned
 from graph.state import RagOutput
+from graph.turns import turns_shown
 
 ThreadId = Annotated[str, InPath(pattern=f"^{THREAD}$")]
+
+
+class RenderedOutput(RagOutput):
+    """A run's result, and its answer as HTML."""
+
+    html: str
+    """Sanitised: no script, style, image or link is left."""
+
+
+class RememberedTurn(Turn):
+    """A question of a conversation and what was answered."""
+
+    html: str
+    """The answer as HTML, sanitised."""
+    stopped: bool
+    """Whether the run was ended before its answer was complete."""
+    result: RenderedOutput | None
+    """The whole result, as ``done`` carried it; null where only the words are remembered."""
+
+
+class Conversation(TypedDict):
+    """What a thread remembers."""
+
+    thread_id: str
+    turns: list[RememberedTurn]
+    """The earliest first."""
+    last: RenderedOutput
+    """The whole result of the last turn."""
 
 
 def threads_router(service: Answering) -> APIRouter:
@@ -20,20 +54,19 @@ def threads_router(service: Answering) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["threads"])
     asking = Depends(requires(service, "ask"))
 
-    @router.get("/{thread_id}")
-    async def thread(thread_id: ThreadId, caller: Annotated[Caller, asking]) -> dict[str, Any]:
+    @router.get("/{thread_id}", response_model=None, responses={200: {"model": Conversation}})
+    async def thread(thread_id: ThreadId, caller: Annotated[Caller, asking]) -> JSONResponse:
         """The ``turns`` of a conversation, and the whole result of the ``last`` one."""
-        state = await service.threads.last(owned(thread_id, caller.tenant))
+        name = owned(thread_id, caller.tenant)
+        state = await service.threads.last(name)
         if not state.get("conversation"):
             raise NotFound(
                 f"There is no conversation {thread_id!r}. It begins with the first question that "
                 "is answered on it, and those that nobody used for longest are forgotten."
             )
-        return {
-            "thread_id": thread_id,
-            "turns": [{**turn, "html": render(turn["answer"])} for turn in state["conversation"]],
-            "last": rendered({key: state.get(key) for key in RagOutput.__annotations__}),
-        }
+        kept = await service.threads.remembered(name)
+        # In a thread: twenty long answers take a while to render.
+        return JSONResponse(await asyncio.to_thread(_told, thread_id, state, kept))
 
     @router.delete("/{thread_id}", status_code=204)
     async def forget(thread_id: ThreadId, caller: Annotated[Caller, asking]) -> None:
@@ -43,3 +76,16 @@ def threads_router(service: Answering) -> APIRouter:
             await service.threads.forget(thread)
 
     return router
+
+
+def _told(thread_id: str, state: Mapping[str, Any], kept: Sequence[str]) -> dict[str, Any]:
+    turns = []
+    for turn, shown in turns_shown(state["conversation"], kept):
+        result = rendered(shown["result"]) if shown else None
+        stopped = shown["stopped"] if shown else False
+        turns.append({**turn, "html": render(turn["answer"]), "stopped": stopped, "result": result})
+    # Where a later run broke off, the state is neither its nor the last turn's.
+    last = turns[-1]["result"] or rendered(
+        {key: state.get(key) for key in RagOutput.__annotations__}
+    )
+    return {"thread_id": thread_id, "turns": turns, "last": last}

@@ -8,6 +8,7 @@ they cost nothing, and a command line has to start quickly.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -133,6 +134,15 @@ def current_trace_id() -> str | None:
     """The trace that the running node belongs to, 32 hexadecimal digits; None outside of one."""
     span = current_span()
     return None if span is None else f"{span.get_span_context().trace_id:032x}"
+
+
+def untraced() -> contextlib.AbstractContextManager[object]:
+    """What LangChain runs within the block is recorded in no trace."""
+    if _active is None:
+        return contextlib.nullcontext()
+    from openinference.instrumentation import suppress_tracing
+
+    return suppress_tracing()
 
 
 def span_of(run_id: UUID) -> "Span | None":

@@ -1,7 +1,8 @@
 """A run as a stream of events: what the HTTP endpoint sends and the command line prints."""
 
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -45,11 +46,12 @@ async def run_events(
         stream_mode=["custom", "values"],
         output_keys=list(RagOutput.__annotations__),  # by default, values are the whole state
     )
-    async for mode, item in stream:
-        if mode == "custom":
-            yield cast(Event, item)
-        else:
-            output = cast(RagOutput, item)
+    async with contextlib.aclosing(cast(AsyncGenerator[Any], stream)):  # left, it would run on
+        async for mode, item in stream:
+            if mode == "custom":
+                yield cast(Event, item)
+            else:
+                output = cast(RagOutput, item)
     if output is None:
         raise RuntimeError("the graph ended without output")
     for citation in output["citations"]:

@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.messages import AnyMessage
 
 from backends.reader import Turn
+from backends.tracing import current_trace_id
 from graph.context import RagContext
 from graph.question import check_question
 from graph.state import RagState
@@ -24,6 +25,7 @@ def beginning(context: RagContext, asked: str) -> dict[str, Any]:
         "degraded": [],
         "language_model_down": False,
         "begun": time.monotonic(),
+        "trace_id": current_trace_id(),
         "deadline": None if context.deadline_s is None else time.monotonic() + context.deadline_s,
     }
 

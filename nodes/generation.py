@@ -8,7 +8,6 @@ from langgraph.runtime import Runtime
 
 from backends.reader import Reader, Thought, Turn
 from backends.recording import record_support
-from backends.tracing import current_trace_id
 from errors import LanguageModelUnavailable
 from graph.context import RagContext
 from graph.deadline import seconds_left
@@ -75,7 +74,6 @@ async def generate(
         "status": status,
         "reader": written.reader.name,
         **({"model": None} if written.reader is fallback else {}),
-        "trace_id": current_trace_id(),
         "notice": " ".join(notices),
         "conversation": continued(
             state.get("conversation", []), Turn(question=state["asked"], answer=answer)

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from backends.conversations.threads import MAX_THREADS, last_values, plain_values
+from backends.conversations.threads import MAX_THREADS, MAX_TURNS, last_values, plain_values
 from errors import SettingsError, UnavailableError
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
@@ -40,6 +40,18 @@ _PRUNE = (
     "checkpoints c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns AND "
     "c.checkpoint -> 'channel_versions' ->> b.channel = b.version)",
 )
+_SHOWN = (
+    "CREATE TABLE IF NOT EXISTS shown_turns (thread_id TEXT NOT NULL, number INTEGER NOT NULL, "
+    "shown TEXT NOT NULL, PRIMARY KEY (thread_id, number))"
+)
+_REMEMBER = (
+    "INSERT INTO shown_turns SELECT %(thread)s, coalesce(max(number), 0) + 1, %(shown)s "
+    "FROM shown_turns WHERE thread_id = %(thread)s",
+    "DELETE FROM shown_turns WHERE thread_id = %(thread)s AND number <= "
+    "(SELECT max(number) FROM shown_turns WHERE thread_id = %(thread)s) - %(most)s",
+)
+_REMEMBERED = "SELECT shown FROM shown_turns WHERE thread_id = %s ORDER BY number"
+_FORGET = "DELETE FROM shown_turns WHERE thread_id = %s"
 _LONGEST_UNUSED = (
     "SELECT thread_id FROM checkpoints GROUP BY thread_id ORDER BY max(checkpoint_id) DESC "
     "OFFSET %s LIMIT 100"
@@ -79,10 +91,30 @@ class PostgresThreads:
         with _translated(self._place):
             return await last_values(self._saver, thread)
 
+    async def remember(self, thread: str, shown: str) -> None:
+        """Keeps how a turn was shown, after those before it."""
+        values = {"thread": thread, "shown": shown, "most": MAX_TURNS}
+        with _translated(self._place):
+            async with self._pool.connection() as connection:
+                for statement in _REMEMBER:
+                    await connection.execute(statement, values)
+
+    async def remembered(self, thread: str) -> list[str]:
+        """What was kept of a thread's turns, the latest last."""
+        with _translated(self._place):
+            async with self._pool.connection() as connection:
+                found = await connection.execute(_REMEMBERED, [thread])
+                return [str(row["shown"]) async for row in found]
+
     async def forget(self, thread: str) -> None:
         """Removes a conversation; one that does not exist is no error."""
         with _translated(self._place):
-            await self._saver.adelete_thread(thread)
+            await self._delete(thread)
+
+    async def _delete(self, thread: str) -> None:
+        await self._saver.adelete_thread(thread)
+        async with self._pool.connection() as connection:
+            await connection.execute(_FORGET, [thread])
 
     async def _prune(self, thread: str) -> None:
         async with self._pool.connection() as connection:
@@ -91,7 +123,7 @@ class PostgresThreads:
             found = await connection.execute(_LONGEST_UNUSED, [self._max_threads])
             unused = [str(row["thread_id"]) async for row in found]
         for other in unused:
-            await self._saver.adelete_thread(other)
+            await self._delete(other)
 
 
 @contextlib.asynccontextmanager
@@ -117,6 +149,8 @@ async def open_postgres_threads(
             saver = AsyncPostgresSaver(pool, serde=plain_values())
             async with _locked(locks, _SETUP):  # workers start at the same time
                 await saver.setup()
+                async with pool.connection() as connection:
+                    await connection.execute(_SHOWN)
         yield PostgresThreads(saver, pool, locks, place, max_threads)
 
 

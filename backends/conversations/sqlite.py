@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,7 +13,7 @@ import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from backends.conversations.threads import MAX_THREADS, last_values, plain_values
+from backends.conversations.threads import MAX_THREADS, MAX_TURNS, last_values, plain_values
 from errors import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,17 @@ _PRUNE = (
     "DELETE FROM writes WHERE thread_id = :thread AND checkpoint_id < "
     "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = :thread)",
 )
+_SHOWN = (
+    "CREATE TABLE IF NOT EXISTS shown_turns (thread_id TEXT NOT NULL, number INTEGER NOT NULL, "
+    "shown TEXT NOT NULL, PRIMARY KEY (thread_id, number))"
+)
+_REMEMBER = (
+    "INSERT INTO shown_turns SELECT :thread, coalesce(max(number), 0) + 1, :shown "
+    "FROM shown_turns WHERE thread_id = :thread",
+    "DELETE FROM shown_turns WHERE thread_id = :thread AND number <= "
+    "(SELECT max(number) FROM shown_turns WHERE thread_id = :thread) - :most",
+)
+_REMEMBERED = "SELECT shown FROM shown_turns WHERE thread_id = ? ORDER BY number"
 _LONGEST_UNUSED = (
     "SELECT thread_id FROM checkpoints GROUP BY thread_id ORDER BY max(checkpoint_id) DESC "
     "LIMIT -1 OFFSET ?"
@@ -66,20 +77,39 @@ class SqliteThreads:
         with _translated(self._path):
             return await last_values(self._saver, thread)
 
+    async def remember(self, thread: str, shown: str) -> None:
+        """Keeps how a turn was shown, after those before it."""
+        with _translated(self._path):
+            await self._write(_REMEMBER, thread=thread, shown=shown, most=MAX_TURNS)
+
+    async def remembered(self, thread: str) -> list[str]:
+        """What was kept of a thread's turns, the latest last."""
+        with _translated(self._path):
+            async with self._saver.lock:
+                rows = await self._saver.conn.execute_fetchall(_REMEMBERED, [thread])
+        return [shown for (shown,) in rows]
+
     async def forget(self, thread: str) -> None:
         """Removes a conversation; one that does not exist is no error."""
         with _translated(self._path):
-            await self._saver.adelete_thread(thread)
+            await self._delete(thread)
 
     async def _prune(self, thread: str) -> None:
-        connection = self._saver.conn
+        await self._write(_PRUNE, thread=thread)
         async with self._saver.lock:
-            for statement in _PRUNE:
-                await connection.execute(statement, {"thread": thread})
-            await connection.commit()
-            rows = await connection.execute_fetchall(_LONGEST_UNUSED, [self._max_threads])
+            rows = await self._saver.conn.execute_fetchall(_LONGEST_UNUSED, [self._max_threads])
         for (unused,) in rows:
-            await self._saver.adelete_thread(unused)
+            await self._delete(unused)
+
+    async def _delete(self, thread: str) -> None:
+        await self._saver.adelete_thread(thread)
+        await self._write(["DELETE FROM shown_turns WHERE thread_id = :thread"], thread=thread)
+
+    async def _write(self, statements: Sequence[str], **values: str | int) -> None:
+        async with self._saver.lock:
+            for statement in statements:
+                await self._saver.conn.execute(statement, values)
+            await self._saver.conn.commit()
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +144,7 @@ async def _open(path: Path, stack: contextlib.AsyncExitStack) -> AsyncSqliteSave
         )
         saver = AsyncSqliteSaver(connection, serde=plain_values())
         await saver.setup()
+        await connection.execute(_SHOWN)
         stack.push_async_exit(opened.pop_all().__aexit__)
     return saver
 

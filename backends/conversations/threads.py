@@ -1,7 +1,8 @@
 """What every store of conversations offers, and how one is chosen.
 
 Only the last state of a thread is of use, so those before it are pruned; and the threads that
-nobody has used for longest are forgotten when there are too many.
+nobody has used for longest are forgotten when there are too many. Beside the state stand the turns
+as people saw them, a row each: they never go through the graph, nor to a language model.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from settings import Settings
 
 MAX_THREADS = 1_000
-"""Threads that are kept; the state of one takes some ten kilobytes."""
+"""Threads that are kept; the state of one takes some ten kilobytes, and as much each turn."""
+MAX_TURNS = 20
+"""Turns of a thread that are kept as they were shown."""
 
 
 class Threads(Protocol):
@@ -36,6 +39,22 @@ class Threads(Protocol):
 
     async def last(self, thread: str) -> dict[str, Any]:
         """The state in which its last run left a thread; empty where there was none.
+
+        Raises:
+            UnavailableError: the conversation cannot be read.
+        """
+        ...
+
+    async def remember(self, thread: str, shown: str) -> None:
+        """Keeps how a turn was shown, after those before it, of which the oldest may be forgotten.
+
+        Raises:
+            UnavailableError: the conversation cannot be written.
+        """
+        ...
+
+    async def remembered(self, thread: str) -> list[str]:
+        """What was kept of a thread's turns, the latest last.
 
         Raises:
             UnavailableError: the conversation cannot be read.

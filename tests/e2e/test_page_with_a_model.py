@@ -64,11 +64,16 @@ class Model:
         self._loop.call_soon_threadsafe(self._ended.set)
 
     def says(
-        self, *pieces: str, then: tuple[str, ...] = (), checks: tuple[Reply, ...] = ()
+        self,
+        *pieces: str,
+        then: tuple[str, ...] = (),
+        checks: tuple[Reply, ...] = (),
+        alone: str = "",
     ) -> None:
         """What it answers to the next question; before ``then`` it falls silent until released.
 
         ``checks`` are for the sentences that come in one piece: these are checked together.
+        ``alone`` is the question as it stands alone, where it follows another.
         """
         self.server.released.clear()
         reply = stream(*pieces)
@@ -77,7 +82,7 @@ class Model:
             reply = Reply([*first.body, HANG], kind=first.kind, resumed=stream(*then))
         grades, supported = batch("yes", "yes", "no", "no"), batch(*["yes"] * 6)
         self.server.replies[BATCH] = deque([grades, *checks, supported])
-        self.server.replies[CHAT] = deque([reply, YES])
+        self.server.replies[CHAT] = deque([*([completion(alone)] if alone else []), reply, YES])
 
     def goes_on(self) -> None:
         """It is released."""
@@ -169,7 +174,7 @@ def test_stopping_ends_the_models_work_and_keeps_what_was_written(
         visit.page.wait_for_timeout(50)  # the model's side tells nobody
     assert model.server.abandoned == left + 1
 
-    model.says("Forty-one metres [1].")
+    model.says("Forty-one metres [1].", alone=QUESTION)
     turn.get_by_role("button", name="Ask again").click()
     again = visit.page.get_by_role("article").last
     expect(again.locator(".answer")).to_contain_text("Forty-one", timeout=ANSWERED_WITHIN_MS)

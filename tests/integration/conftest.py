@@ -1,15 +1,19 @@
 """Real parts that several tests share."""
 
+import os
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 
 from backends.phoenix.process import PhoenixProcess
 from settings import PhoenixSettings
 from tests.corpus import write_corpus
+from tests.postgres_server import postgres_programs, running_postgres
 from tests.running_service import tandem
 
 
@@ -51,3 +55,27 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tandem("index", str(write_corpus(folder / "vardholm")), data_dir=folder / "data")
     assert (run.returncode, run.stderr) == (0, "")
     return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a running PostgreSQL of the test run's own."""
+    programs = postgres_programs()
+    if programs is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must have PostgreSQL's server.")
+        pytest.skip("PostgreSQL's server is not installed.")
+    # Not below pytest's own folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory(prefix="tandem-postgres-") as folder:
+        Path(folder).chmod(0o711)
+        with running_postgres(programs, Path(folder) / "server", _free_port()) as url:
+            yield url
+
+
+@pytest.fixture
+def empty_postgres(postgres: str) -> str:
+    """Its address, without any table."""
+    with psycopg.connect(postgres, autocommit=True) as database:
+        database.execute("DROP SCHEMA public CASCADE")
+        database.execute("CREATE SCHEMA public")
+    return postgres

@@ -1,10 +1,8 @@
 """Conversations kept in a real SQLite file and a real PostgreSQL, across restarts, in turn."""
 
 import asyncio
-import os
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -17,14 +15,13 @@ from langchain_core.runnables import RunnableConfig
 from backends.connections import Backends
 from backends.conversations.postgres import open_postgres_threads
 from backends.conversations.sqlite import open_sqlite_threads
-from backends.conversations.threads import Threads, open_threads
+from backends.conversations.threads import MAX_TURNS, Threads, open_threads
 from backends.extractive.reader import ExtractiveReader
 from errors import SettingsError, UnavailableError
 from graph.builder import build_graph
 from graph.context import RagContext
 from settings import Settings
 from tests.fakes import WordEmbeddings, as_document, passage
-from tests.postgres_server import postgres_programs, running_postgres
 
 BEES = passage("Bees fly as fast as 25 km/h. A queen lays 2,000 eggs a day.")
 
@@ -60,31 +57,12 @@ async def ask(threads: Threads, question: str, thread: str) -> list[str]:
 Opened = Callable[..., AbstractAsyncContextManager[Threads]]
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from tests.integration.conftest import _free_port
-
-    programs = postgres_programs()
-    if programs is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI must have PostgreSQL's server.")
-        pytest.skip("PostgreSQL's server is not installed.")
-    # Not below pytest's own folder, which nobody else may enter.
-    with tempfile.TemporaryDirectory(prefix="tandem-postgres-") as folder:
-        Path(folder).chmod(0o711)
-        with running_postgres(programs, Path(folder) / "server", _free_port()) as url:
-            yield url
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Opens the same conversations again and again; the first time there are none."""
     if request.param == "sqlite":
         return partial(open_sqlite_threads, tmp_path)
-    url: str = request.getfixturevalue("postgres")
-    with psycopg.connect(url, autocommit=True) as database:
-        database.execute("DROP SCHEMA public CASCADE")
-        database.execute("CREATE SCHEMA public")
+    url: str = request.getfixturevalue("empty_postgres")
     return partial(open_postgres_threads, url)
 
 
@@ -195,3 +173,40 @@ async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="ask without a thread"):
         async with open_sqlite_threads(tmp_path / "file"):
             pass
+
+
+async def test_turns_are_kept_as_they_were_shown_in_order_and_bounded(opened: Opened) -> None:
+    async with opened() as threads:
+        for number in range(MAX_TURNS + 2):
+            await threads.remember("a", f"turn {number} \U0001f41d")
+        await threads.remember("b", "another's")
+    async with opened() as threads:
+        kept = [f"turn {number} \U0001f41d" for number in range(2, MAX_TURNS + 2)]
+        assert await threads.remembered("a") == kept
+        assert await threads.remembered("b") == ["another's"]
+        assert await threads.remembered("c") == []
+
+
+async def test_what_was_shown_is_forgotten_with_its_thread(opened: Opened) -> None:
+    async with opened(max_threads=1) as threads:
+        for thread in ("a", "b"):
+            await ask(threads, "How fast do bees fly?", thread)
+            await threads.remember(thread, "shown")
+        assert await threads.remembered("a") == []  # the one that was unused for longest
+        assert await threads.remembered("b") == ["shown"]
+        await threads.forget("b")
+        assert await threads.remembered("b") == []
+
+
+async def test_the_last_state_of_a_thread_is_told_and_is_its_own(opened: Opened) -> None:
+    async with opened() as threads:
+        assert await threads.last("a") == {}
+        await ask(threads, "How fast do bees fly?", "a")
+        await ask(threads, "How many eggs does a queen lay?", "b")
+        last = await threads.last("a")
+        assert last["question"] == "How fast do bees fly?"
+        assert "25 km/h" in last["answer"]
+        assert last["documents"][0]["text"] == BEES["text"]
+        assert (await threads.last("b"))["question"] == "How many eggs does a queen lay?"
+        await threads.forget("a")
+        assert await threads.last("a") == {}

@@ -2,23 +2,32 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
+from pydantic import TypeAdapter
 
 from api.keys import KeyRing
 from api.service import Service, open_service
+from api.threads import Conversation
+from graph.events import run_events
 from server import create_app
 from settings import Settings
 from tests.corpus import write_corpus
 
 QUESTION = "Who built the Vardholm lighthouse?"
+UNANSWERED = "Which antibiotic treats bacterial meningitis in children?"
 
 
-@pytest_asyncio.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
     root = write_corpus(tmp_path / "vardholm")
-    settings = Settings(data_dir=tmp_path / "data", roots=[root], _env_file=None)
+    url: str | None = None
+    if request.param == "postgres":
+        url = request.getfixturevalue("empty_postgres")
+    settings = Settings(data_dir=tmp_path / "data", roots=[root], threads_url=url, _env_file=None)
     async with open_service(settings) as service:
         await service.indexing.run(settings.folders)
         yield service
@@ -32,9 +41,11 @@ def client_of(service: Service, key: str = "") -> httpx.AsyncClient:
     )
 
 
-async def ask(client: httpx.AsyncClient, question: str, thread: str) -> None:
+async def ask(client: httpx.AsyncClient, question: str, thread: str) -> Any:
     body = {"question": question, "thread_id": thread, "stream": False}
-    assert (await client.post("/ask", json=body)).status_code == 200
+    answer = await client.post("/ask", json=body)
+    assert answer.status_code == 200
+    return answer.json()
 
 
 async def test_a_conversation_is_told_turn_by_turn_and_its_last_in_full(service: Service) -> None:
@@ -51,6 +62,61 @@ async def test_a_conversation_is_told_turn_by_turn_and_its_last_in_full(service:
     assert "41 metres" in last["html"]
     assert last["citations"][0]["source"] == "vardholm/lighthouse.md"
     assert last["documents"][0]["text"]
+
+
+async def test_every_turn_is_told_as_it_was_shown(service: Service) -> None:
+    async with client_of(service) as client:
+        shown = [
+            await ask(client, question, "talk")
+            for question in (QUESTION, UNANSWERED, "How high is the tower?")
+        ]
+        told = (await client.get("/threads/talk")).json()
+        turns = told["turns"]
+        for turn, answered in zip(turns, shown, strict=True):
+            html = turn["result"].pop("html")
+            assert turn["result"] == answered
+            assert html.startswith("<p>")
+            assert turn["stopped"] is False
+        assert told["last"]["question"] == "How high is the tower?"
+        TypeAdapter(Conversation).validate_python((await client.get("/threads/talk")).json())
+        assert (await client.delete("/threads/talk")).status_code == 204
+        assert await service.threads.remembered("default/talk") == []
+
+
+async def test_a_conversation_of_an_earlier_version_is_told_in_words(service: Service) -> None:
+    async with client_of(service) as client:
+        await ask(client, QUESTION, "talk")
+        await service.threads.forget("default/talk")
+        await older_turn(service, QUESTION, "default/talk")  # nothing is kept of it but the state
+        told = (await client.get("/threads/talk")).json()
+        (turn,) = told["turns"]
+        assert (turn["result"], turn["stopped"]) == (None, False)
+        assert "Ottilie Brandt" in turn["html"]
+        assert told["last"]["citations"]
+        await ask(client, "How high is the tower?", "talk")
+        first, second = (await client.get("/threads/talk")).json()["turns"]
+        assert first["result"] is None
+        assert second["result"]["citations"]
+
+
+async def older_turn(service: Service, question: str, thread: str) -> None:
+    """A run on a thread that keeps its state alone."""
+    graph = service.graph.copy({"checkpointer": service.threads.checkpointer})
+    async for _ in run_events(graph, question, service.context(), thread=thread):
+        pass
+
+
+async def test_a_run_that_breaks_off_before_it_writes_changes_no_turn(service: Service) -> None:
+    async with client_of(service) as client:
+        before = await ask(client, QUESTION, "talk")
+        events = service.answer("How high is the tower?", service.context(), "talk")
+        async for event in events:
+            if event["event"] == "step" and event["data"]["state"] == "finished":
+                break
+        await events.aclose()
+        told = (await client.get("/threads/talk")).json()
+    assert [turn["question"] for turn in told["turns"]] == [QUESTION]
+    assert told["last"] == {**before, "html": told["last"]["html"]}
 
 
 async def test_a_forgotten_conversation_is_gone_and_forgetting_twice_is_fine(
