@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 DATA ?= data
 
-.PHONY: run test test-adapters test-image test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
+.PHONY: run test test-adapters test-image test-openwebui test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
 	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-tokens \
 	bench-agentic bench-injection lock help
@@ -30,6 +30,10 @@ test-image: $(STAMP) ## Run the steps of deploy/Dockerfile in a clean folder, an
 test-adapters: $(STAMP) ## Run a LangGraph agent of langchain-mcp-adapters, in an environment of its own.
 	sh tests/adapters/install.sh
 	$(BIN)/pytest tests/adapters $(ARGS)
+
+test-openwebui: $(STAMP) ## Ask through a real Open WebUI in a browser, in an environment of its own.
+	UV="$(UV)" sh tests/openwebui/install.sh
+	$(BIN)/pytest tests/openwebui $(ARGS)
 
 check: $(STAMP) ## Format, lint, types, unit tests.
 	$(BIN)/ruff format --check .

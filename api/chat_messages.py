@@ -1,5 +1,6 @@
 """The request body of OpenAI's chat completions, as far as Tandem reads it."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -12,6 +13,8 @@ MODEL = "tandem"
 """The one model that is offered; which language model answers is the server's to know."""
 MAX_MESSAGES = 1_000
 _UNHEARD = ("system", "developer", "tool", "function")
+_TASK = re.compile(r"\s*### Task:\s.*<chat_history>", re.DOTALL)
+"""How Open WebUI has a model invent a title, tags, follow-ups or search queries for a chat."""
 
 
 class UnsupportedContent(UsageError):
@@ -100,6 +103,16 @@ class ChatRequest(Body):
             for role, text in texts
             if role not in _UNHEARD
         ]
+
+    @property
+    def is_chore(self) -> bool:
+        """Whether no person asks this, but a chat client, for words about the chat itself.
+
+        Documents cannot answer it: the whole loop would run several times a turn for nothing.
+        """
+        if self.stream or len(said := self.said()) != 1:
+            return False
+        return said[0].by == "user" and _TASK.match(said[0].text) is not None
 
     @property
     def wants_usage(self) -> bool:

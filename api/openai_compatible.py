@@ -16,20 +16,24 @@ from api.http.event_stream import EventStream
 from api.http.leaving import LeavableRoute
 from api.http.openai_errors import PREFIX, UnknownModel, openai_error
 from api.run import Run
-from api.security import Caller, asks, requires
+from api.security import Caller, requires
 from api.sources import sources
+from backends.accounting import Usage
 from errors import TandemError
 from graph.state import RagOutput
 from graph.step import Event
 from nodes.conversation import question_and_turns
 
 _DONE = "data: [DONE]\n\n"
+_NO_WORDS = "{}"
+"""What is said to a client's chore: JSON, as it asks for, in which nothing is invented."""
+_FREE = Usage(input_tokens=0, output_tokens=0, cached_tokens=0)
 
 
 def openai_router(service: Answering) -> APIRouter:
     """The router of ``/v1``."""
     router = APIRouter(prefix=PREFIX, tags=["openai"], route_class=LeavableRoute)
-    known, asking = Depends(requires(service, "ask")), Depends(asks(service))
+    known = Depends(requires(service, "ask"))
     since = int(time.time())
 
     @router.get("/models", dependencies=[known])
@@ -44,20 +48,25 @@ def openai_router(service: Answering) -> APIRouter:
         return _model(since)
 
     @router.post("/chat/completions", response_model=None)
-    async def chat_completions(request: ChatRequest, caller: Annotated[Caller, asking]) -> Response:
+    async def chat_completions(request: ChatRequest, caller: Annotated[Caller, known]) -> Response:
         """Answer the last message from the indexed documents; those before it are the conversation.
 
         With ``stream``, chunks as server-sent events, then ``[DONE]``. The documents that the
         answer was made from are in ``sources``, of the whole or of the last chunk.
         """
         _check_model(request.model)
+        if request.is_chore:
+            return JSONResponse(_completion(_NO_WORDS, _FREE, []))
+        await service.admission.check(caller.name)
         question, turns = question_and_turns(request.said())
         context = service.context()
         events = service.answer(question, context, tenant=caller.tenant, conversation=turns)
         if request.stream:
             return EventStream(events, Chunks(with_usage=request.wants_usage))
         async with Run(events) as run:
-            return JSONResponse(_completion(await run.output()))
+            output = await run.output()
+        answer = output["answer"] + _label(output)
+        return JSONResponse(_completion(answer, output["usage"], sources(output)))
 
     return router
 
@@ -80,20 +89,24 @@ def _envelope(kind: str) -> dict[str, Any]:
     }
 
 
-def _completion(output: RagOutput) -> dict[str, Any]:
-    message = {"role": "assistant", "content": output["answer"], "refusal": None}
+def _completion(answer: str, usage: Usage, made_from: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     return {
         **_envelope("chat.completion"),
         "choices": [choice],
-        "usage": _usage(output),
-        "sources": sources(output),
+        "usage": _usage(usage),
+        "sources": made_from,
     }
 
 
-def _usage(output: RagOutput) -> dict[str, Any]:
+def _label(output: RagOutput) -> str:
+    """Below an answer that is less than it should be: why. These clients show nothing but text."""
+    return f"\n\n> {output['notice']}" if output["status"] == "degraded" else ""
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
     """What the language model's calls cost, grading included; nothing where none was asked."""
-    usage = output["usage"]
     return {
         "prompt_tokens": usage["input_tokens"],
         "completion_tokens": usage["output_tokens"],
@@ -139,11 +152,12 @@ class Chunks:
         return f'data: {self._head}"delta": {written}, "finish_reason": null{self._tail}\n\n'
 
     def _end(self, output: RagOutput) -> list[str]:
-        whole = [] if self._answered else [self._delta({"content": output["answer"]})]
+        rest = ("" if self._answered else output["answer"]) + _label(output)
         choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
         last = {**self._envelope, "choices": [choice], "sources": sources(output)}
-        usage = {**self._envelope, "choices": [], "usage": _usage(output)}
-        return [*whole, _frame(last), *([_frame(usage)] if self._with_usage else []), _DONE]
+        usage = {**self._envelope, "choices": [], "usage": _usage(output["usage"])}
+        told = [self._delta({"content": rest})] if rest else []
+        return [*told, _frame(last), *([_frame(usage)] if self._with_usage else []), _DONE]
 
 
 def _frame(value: dict[str, Any]) -> str:
