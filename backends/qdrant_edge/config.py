@@ -42,7 +42,11 @@ def _sparse(source: models.SparseVectorParams) -> edge.EdgeSparseVectorParams:
     if source.modifier not in (None, models.Modifier.NONE, models.Modifier.IDF):
         raise unsupported(f"the modifier {source.modifier}")
     idf = source.modifier is models.Modifier.IDF
-    return edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if idf else None)
+    return edge.EdgeSparseVectorParams(
+        modifier=edge.Modifier.Idf if idf else None,
+        # Else optimised segments keep a fifth of a kilobyte a point in memory; this is as fast.
+        memory=edge.Memory.Cached,
+    )
 
 
 def describe(
@@ -106,10 +110,14 @@ def _schema_type(source: edge.PayloadSchemaType) -> models.PayloadSchemaType:
     return models.PayloadSchemaType(str(source).rpartition(".")[2].lower())
 
 
-def to_schema(source: Any) -> edge.PayloadSchemaType | edge.KeywordIndexParams:
+Schema = edge.PayloadSchemaType | edge.KeywordIndexParams | edge.FloatIndexParams
+
+
+def to_schema(source: Any) -> Schema:
     """The index of a payload field, by type; of the parameters, ``is_tenant`` is understood.
 
-    Those of keywords are read from the disk, where optimised: they grow with the points.
+    Those of keywords and decimals are read from the disk, where optimised: they grow with the
+    points.
     """
     if isinstance(source, models.KeywordIndexParams):
         given = {name: value for name, value in source if name not in ("type", "is_tenant")}
@@ -117,6 +125,8 @@ def to_schema(source: Any) -> edge.PayloadSchemaType | edge.KeywordIndexParams:
         return edge.KeywordIndexParams(is_tenant=source.is_tenant, memory=edge.Memory.Cold)
     if source is models.PayloadSchemaType.KEYWORD:
         return edge.KeywordIndexParams(memory=edge.Memory.Cold)
+    if source is models.PayloadSchemaType.FLOAT:
+        return edge.FloatIndexParams(memory=edge.Memory.Cold)
     if isinstance(source, models.PayloadSchemaType):
         schema: edge.PayloadSchemaType = getattr(edge.PayloadSchemaType, source.value.capitalize())
         return schema
