@@ -7,10 +7,12 @@ are answered, costs a third of what it does through ``httpx``, on which the ``op
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -41,6 +43,7 @@ class Connection:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._ssl = httpx.create_ssl_context()
+        self._proxy = _proxy_for(self._base)
         self._connect_s, self._read_s = settings.connect_timeout_s, settings.timeout_s
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -140,7 +143,7 @@ class Connection:
                 total=None, sock_connect=self._connect_s, sock_read=read_s
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            proxy=self._proxy,  # trust_env would also read ~/.netrc, from the disk, for each call
         )
 
     @contextmanager
@@ -161,6 +164,14 @@ class Connection:
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise self._failures.refusal(response.status, await response.read())
+
+
+def _proxy_for(url: str) -> str | None:
+    """What the environment names for the server, as it does for other programs; no I/O."""
+    address = urlsplit(url)
+    if urllib.request.proxy_bypass(address.netloc.rpartition("@")[2]):
+        return None
+    return urllib.request.getproxies().get(address.scheme)
 
 
 async def _finish(chunks: AsyncIterator[bytes]) -> None:
