@@ -81,10 +81,12 @@ async def test_leaving_a_stream_early_ends_the_work_at_the_server(vllm_url: str)
     model = LanguageModel(settings)
     try:
         # A busy machine may come to leave an answer only when it has been written to its end.
-        left = [await leave_at_once(model, vllm_url) for _ in range(5)]
+        for _ in range(25):
+            if await leave_at_once(model, vllm_url):
+                return
     finally:
         await model.aclose()
-    assert any(left)
+    raise AssertionError("every answer was written to its end")
 
 
 async def leave_at_once(model: LanguageModel, vllm_url: str) -> bool:

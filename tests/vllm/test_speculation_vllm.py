@@ -35,9 +35,9 @@ async def aborted(url: str, work: Callable[[], Awaitable[object]]) -> float:
     """How many tokens the server generated for four grades and an answer that was aborted.
 
     vLLM counts no abort, but it counts what ends. The tiny model may have written a whole answer
-    before a busy machine has its grades delivered, so the work is done up to six times.
+    before a busy machine has its grades delivered, so the work is done up to 25 times.
     """
-    for _ in range(6):
+    for _ in range(25):
         ended = await counter(url, "request_success_total")
         tokens = await counter(url, "generation_tokens_total")
         await work()
