@@ -6,27 +6,26 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
+from api.answering import Answering
 from api.ask import ask_router
 from api.ask_events import event_schemas
 from api.documents import documents_router
 from api.feedback import feedback_router
-from api.health import health_router
+from api.health import alive_router, health_router
 from api.http.bodies import CheckedBodies
-from api.http.connection import bounded_protocol
 from api.http.continuing import ContinuedTraces
 from api.http.errors import BrokenOffStreams, add_error_handlers
 from api.http.observing import Observed
 from api.http.openai_errors import OpenAIErrors
 from api.http.origins import LOOPBACK, KnownOrigins, SecurityHeaders
+from api.http.serving import BACKLOG, Server
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
 from api.openai_compatible import openai_router
@@ -36,6 +35,11 @@ from api.reindex import reindex_router
 from api.search import search_router
 from api.service import Service, keeping_up, open_service
 from api.threads import threads_router
+from api.workers.channel import Channel
+from api.workers.crew import Crew
+from api.workers.forwarding import Forwarding, private_socket
+from api.workers.measuring import written
+from api.workers.worker import open_worker
 from backends.phoenix.process import PhoenixProcess
 from backends.running_server import announced
 from backends.tracing import start_tracing
@@ -44,10 +48,6 @@ from mcp_bridge.endpoint import McpEndpoint
 from settings import Settings
 
 log = logging.getLogger("tandem")
-
-_SHUTDOWN_S = 2
-"""For what is still open when every run has ended: answers on their way, and other streams."""
-
 
 _COLLECT_AFTER = 700, 10, 300
 """New objects after which the youngest are looked through, and how often until the older ones."""
@@ -64,6 +64,19 @@ class _Application(FastAPI):
 
 def create_app(service: Service) -> FastAPI:
     """The HTTP application of a service. Opens nothing; its caller opened the service."""
+    metrics = Metrics()
+    app = create_worker_app(service, metrics)
+    app.include_router(health_router(service))
+    app.include_router(metrics_router(service, metrics))
+    app.include_router(documents_router(service))
+    app.include_router(reindex_router(service))
+    endpoint = McpEndpoint(service, _hosts(service.settings))
+    app.router.routes.append(Route("/mcp", endpoint, include_in_schema=False))
+    return app
+
+
+def create_worker_app(service: Answering, metrics: Metrics) -> FastAPI:
+    """What is around every request, and the routes that answer: all that a worker has."""
     app = _Application(
         title="Tandem",
         summary="Agentic RAG on two machines: cited answers from your own documents.",
@@ -72,11 +85,10 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     settings = service.settings
-    hosts = [*LOOPBACK, *settings.allowed_hosts]
     app.add_middleware(BrokenOffStreams)
     app.add_middleware(CheckedBodies, max_file_bytes=settings.max_file_bytes)
     app.add_middleware(ContinuedTraces)
-    app.add_middleware(KnownOrigins, hosts=hosts, pages=settings.cors_origins)
+    app.add_middleware(KnownOrigins, hosts=_hosts(settings), pages=settings.cors_origins)
     app.add_middleware(OpenAIErrors)
     if settings.cors_origins:
         app.add_middleware(
@@ -87,31 +99,32 @@ def create_app(service: Service) -> FastAPI:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(SecurityHeaders)
-    metrics = Metrics()
     service.measured = metrics.run
     app.add_middleware(Observed, metrics=metrics)  # the last added is the outermost
     add_error_handlers(app)
-    app.include_router(health_router(service))
-    app.include_router(metrics_router(service, metrics))
+    app.include_router(alive_router())
     app.include_router(ask_router(service))
     app.include_router(openai_router(service))
-    app.include_router(documents_router(service))
     app.include_router(search_router(service))
-    app.include_router(reindex_router(service))
     app.include_router(threads_router(service))
     app.include_router(feedback_router(service))
     app.include_router(page_router(service))
     add_playground(app, service)
-    app.router.routes.append(Route("/mcp", McpEndpoint(service, hosts), include_in_schema=False))
     return app
 
 
-async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
+def _hosts(settings: Settings) -> list[str]:
+    return [*LOOPBACK, *settings.allowed_hosts]
+
+
+async def serve(settings: Settings, *, with_phoenix: bool = False, workers: int = 1) -> None:
     """Serve until interrupted: index and watch the roots in the background, answer at once.
+
+    With more than one worker, this process keeps the index and leads others, which answer.
 
     Raises:
         UsageError: the address is taken or must not be used.
-        TandemError: the embedded store cannot be opened.
+        TandemError: the embedded store cannot be opened, or no worker can be started.
     """
     check_address(settings)
     listener = bind(settings.host, settings.port)
@@ -128,61 +141,70 @@ async def serve(settings: Settings, *, with_phoenix: bool = False) -> None:
         await _warm(service)
         if with_phoenix:  # only now, so that it takes no time from the service's start
             await phoenix.start()
-        stack.enter_context(announced(settings.data_dir, url, service.token))
+
+        def ready() -> None:
+            stack.enter_context(announced(settings.data_dir, url, service.token))
+            _greet(service, url, workers)
+
+        if workers == 1:
+            await stack.enter_async_context(keeping_up(service))
+            ready()
+            _settle()
+            http = Server(app, service)
+            _heed_signals(http)
+            await http.serve(sockets=[listener])
+            return
+        private = stack.enter_context(private_socket())
+        crew = Crew(service, listener, private.getsockname(), workers)
+        http = Server(app, service, crew)
+        _heed_signals(http)
+        await stack.enter_async_context(crew.at_work(ready, http.give_up))
         await stack.enter_async_context(keeping_up(service))
-        _greet(service, url)
         _settle()
-        http = _Server(app, service)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, http.stop)
+        await http.serve(sockets=[private])
+
+
+async def work(
+    settings: Settings, token: str, private: str, listener: socket.socket, leader: Channel
+) -> None:
+    """Answer, as a worker of the process at the channel's other end, until that says to stop.
+
+    ``private`` is where the leader listens for what only it can do.
+
+    Raises:
+        TandemError: a backend cannot be opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_worker(settings, token, leader))
+        service.backends.embeddings.start_loading()
+        tracing = start_tracing(settings.phoenix)
+        stack.push_async_callback(tracing.aclose)
+        metrics = Metrics()
+        app = Forwarding(create_worker_app(service, metrics), private)
+        stack.push_async_callback(app.aclose)
+        await _warm(service)
+        # Each accepts one connection at a time: else the first to look would take all that wait.
+        http = Server(app, service, backlog=1)
+
+        def ready() -> None:
+            listener.listen(BACKLOG)
+            leader.tell("ready")
+
+        http.on_start = ready
+        leader.handlers["measured"] = lambda _: written(metrics.registry)
+        leader.handlers["drain"] = http.drain
+        leader.handlers["exit"] = lambda _: http.give_up()
+        _settle()
         await http.serve(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """uvicorn with the signals left to ``serve``, whose clean-up must not be interrupted.
-
-    uvicorn would raise a captured signal again once it has stopped, before Phoenix is stopped and
-    the store closed.
-    """
-
-    def __init__(self, app: FastAPI, service: Service) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=bounded_protocol(),
-                log_config=None,  # its messages are written as ours are
-                access_log=False,  # ours says more, and no query strings
-                timeout_graceful_shutdown=_SHUTDOWN_S,
-                server_header=False,
-            )
-        )
-        self._service = service
-        self._ending: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        """Begin no run, let those end that have begun, and go; a second time: go at once."""
-        if self._ending is None:
-            self._service.stopping.set()
-            self._service.admission.drain(self._service.settings.drain_s)
-            self._ending = asyncio.create_task(self._end())
-        else:
-            self._service.admission.drain(0)
-            self.should_exit = self.force_exit = True
-
-    async def _end(self) -> None:
-        """Until the last run has ended, whoever asks is told that the service is stopping."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._service.settings.drain_s + _SHUTDOWN_S):
-                await self._service.admission.drained()
-        self.should_exit = True
+def _heed_signals(http: Server) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, http.stop)
 
 
-async def _warm(service: Service) -> None:
+async def _warm(service: Answering) -> None:
     """Load the embedding model before the first question pays for it."""
     try:
         await service.backends.embeddings.aembed_query("warm up")
@@ -247,20 +269,23 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _greet(service: Service, url: str) -> None:
+def _greet(service: Service, url: str, workers: int) -> None:
     """Say where it is: to people, or to the program that gathers the log."""
     if service.settings.log_format == "json":
         log.info("Tandem is ready at %s.", url)
     else:
-        print(_greeting(service, url), flush=True)  # noqa: T201 - this is the command's output
+        print(_greeting(service, url, workers), flush=True)  # noqa: T201 - the command's output
 
 
-def _greeting(service: Service, url: str) -> str:
+def _greeting(service: Service, url: str, workers: int) -> str:
     settings = service.settings
     reader = service.backends.language_model
     roots = ", ".join(str(Path(root)) for root in settings.folders) or "nothing"
     watched = "" if settings.watch.mode == "off" else ", and follows what changes there"
     phoenix = settings.phoenix.endpoint or "off"
+    answers = "the language model at " + settings.llm.base_urls[0] if reader else "extracts"
+    if workers > 1:
+        answers += f", in {workers} processes"
     questions = "\n".join(f'  tandem ask "{question}"' for question in WORTH_ASKING)
     return f"""
 Tandem is ready. It answers while it indexes {roots}{watched}.
@@ -268,7 +293,7 @@ Tandem is ready. It answers while it indexes {roots}{watched}.
   page        {url}/
   API         {url}/openapi.json
   traces      {phoenix}
-  answers by  {"the language model at " + settings.llm.base_urls[0] if reader else "extracts"}
+  answers by  {answers}
 
 Three questions worth asking, on the page or in another terminal:
 

@@ -5,8 +5,9 @@ set, the embedded default runs. Every setting is explained in ``.env.example``.
 """
 
 import ipaddress
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -217,6 +218,21 @@ def load_settings() -> Settings:
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"The file .env cannot be read: {exc}. Save it as UTF-8 text.") from exc
+
+
+def written_out(settings: BaseModel) -> dict[str, Any]:
+    """Settings as JSON has them, secrets included: for a process of our own, over a socket."""
+    written: dict[str, Any] = json.loads(json.dumps(settings.model_dump(), default=_written))
+    return written
+
+
+def taken_over(written: dict[str, Any]) -> Settings:
+    """The settings that another process has written out, whatever the environment holds by now."""
+    return Settings(**written, _env_file=None)
+
+
+def _written(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -18,14 +18,21 @@ from errors import Forbidden, TandemError, Unauthenticated
 _PROBE_TIMEOUT_S = 3.0
 
 
-def health_router(service: Service) -> APIRouter:
-    """The router of the two health routes."""
+def alive_router() -> APIRouter:
+    """The router of ``/healthz``."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Alive: answers as long as the event loop runs."""
         return {"status": "ok"}
+
+    return router
+
+
+def health_router(service: Service) -> APIRouter:
+    """The router of ``/readyz``."""
+    router = APIRouter(tags=["health"])
 
     @router.get("/readyz")
     async def readyz(authorization: Annotated[str, Header()] = "") -> JSONResponse:
@@ -56,7 +63,10 @@ async def readiness(service: Service) -> dict[str, object]:
         probes["language_model"] = _language_model(backends.language_model)
     states = await asyncio.gather(*map(_probe, probes.values()))
     named = dict(zip(probes, states, strict=True))
-    return {"ready": named["vector_store"]["ok"], "backends": named}
+    report = {"ready": named["vector_store"]["ok"], "backends": named}
+    if service.others is not None:
+        report["workers"] = service.others.state()
+    return report
 
 
 async def _vector_store(backends: Backends) -> dict[str, object]:

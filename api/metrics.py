@@ -13,12 +13,20 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+)
 from prometheus_client.exposition import choose_encoder
 
 from api.http.logs import served_request
 from api.security import requires
 from api.service import Service
+from api.workers.measuring import Summed
 from backends.calls import Backend
 from errors import Stopping, TandemError, TooBusy, UsageError
 from graph.freshness import Freshness
@@ -180,6 +188,12 @@ async def _in_time(ask: Callable[[], Awaitable[T]]) -> T | None:
         return None
 
 
+def _encoded(
+    encoder: Callable[[Any], bytes], registry: CollectorRegistry, others: list[list[Metric]]
+) -> bytes:
+    return encoder(Summed(registry.collect(), others) if others else registry)
+
+
 def metrics_router(service: Service, metrics: Metrics) -> APIRouter:
     """The router of ``/metrics``."""
     router = APIRouter(tags=["health"])
@@ -194,7 +208,8 @@ def metrics_router(service: Service, metrics: Metrics) -> APIRouter:
         metrics.index(state, passages)
         metrics.load(service.admission.running, service.admission.waiting)
         encoder, content_type = choose_encoder(accept)
-        text = await asyncio.to_thread(encoder, metrics.registry)
+        others = [] if service.others is None else await service.others.measurements()
+        text = await asyncio.to_thread(_encoded, encoder, metrics.registry, others)
         return Response(text, media_type=content_type)
 
     return router

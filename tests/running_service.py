@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -68,15 +68,22 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_service(
-    data_dir: Path, root: Path, port: int, log: int | None = None, /, **settings: str
+    data_dir: Path,
+    root: Path,
+    port: int,
+    log: int | None = None,
+    options: Sequence[str] = (),
+    /,
+    **settings: str,
 ) -> Iterator[RunningService]:
     """A service that has indexed its root, if anything is there.
 
-    ``log`` is a file descriptor to write the log to, instead of a file.
+    ``log`` is a file descriptor to write the log to, instead of a file; ``options`` are more words
+    of its command.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port)],
+            [TANDEM, "--data-dir", str(data_dir), "serve", "--port", str(port), *options],
             stdout=output,
             stderr=subprocess.STDOUT if log is None else log,
             text=True,

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.serving_processes import model
 from benchmarks.streaming_model import question
 from tests.corpus import write_corpus
-from tests.running_service import RunningService, running_service, tandem
+from tests.running_service import RunningService, running_service
 
 QUESTION = "Who built the Vardholm lighthouse?"
 
@@ -118,14 +118,6 @@ def test_commands_find_a_service_that_listens_on_all_addresses(
         status = service.tandem("status")
     assert status.returncode == 0, status.stderr
     assert service.url in status.stdout
-
-
-@pytest.mark.parametrize("workers", ["4", "0"])
-def test_more_than_one_worker_is_refused_with_the_reason(tmp_path: Path, workers: str) -> None:
-    refused = tandem("serve", "--workers", workers, data_dir=tmp_path / "data")
-    assert refused.returncode == 2
-    assert "one process" in refused.stderr
-    assert not (tmp_path / "data").exists()
 
 
 def test_with_keys_metrics_need_one_and_the_log_names_it_and_never_shows_it(
