@@ -15,6 +15,8 @@ ODD = (
     "tab\tand\nline\r\n", "naïve café", "日本語 text", "\ufeffmark", "[MASK", "UPPER lower 12.5%",
     "a\x0bb", "a\x1fb", "e\u0301", "…", "``code``",
 )  # fmt: skip
+# letters with accents of their own and beside them, other alphabets, space and signs of all kinds
+SIGNS = "ab .,'[-éÉß\u0301\u00ad\u00a0\u0085αжİ\u037e\u2000–—“”…€™≠\u2028\u202f\u200b中ไ"
 
 
 def counted(texts: Sequence[str]) -> list[int]:
@@ -26,6 +28,7 @@ def counted(texts: Sequence[str]) -> list[int]:
         st.one_of(
             st.text(max_size=80),
             st.text(st.characters(max_codepoint=127), max_size=200),
+            st.text(st.sampled_from(SIGNS), max_size=80),
             st.lists(st.sampled_from(ODD), max_size=5).map(" ".join),
             st.lists(st.sampled_from(ODD), max_size=5).map("".join),
         ),
