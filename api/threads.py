@@ -1,6 +1,7 @@
 """``/threads``: what a conversation remembers, and forgetting it."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from backends.reader import Turn
 from errors import NotFound
 from graph.question import THREAD, owned
 from graph.state import RagOutput
-from graph.turns import turns_shown
+from graph.turns import STOPPED_WITHIN_S, turns_shown
 
 ThreadId = Annotated[str, InPath(pattern=f"^{THREAD}$")]
 
@@ -58,6 +59,7 @@ def threads_router(service: Answering) -> APIRouter:
     async def thread(thread_id: ThreadId, caller: Annotated[Caller, asking]) -> JSONResponse:
         """The ``turns`` of a conversation, and the whole result of the ``last`` one."""
         name = owned(thread_id, caller.tenant)
+        await _settled(service, name)
         state = await service.threads.last(name)
         if not state.get("conversation"):
             raise NotFound(
@@ -76,6 +78,13 @@ def threads_router(service: Answering) -> APIRouter:
             await service.threads.forget(thread)
 
     return router
+
+
+async def _settled(service: Answering, thread: str) -> None:
+    """Wait a moment for a run on the thread: it may be ending, as its client has left."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOPPED_WITHIN_S), service.threads.turn(thread):
+            pass
 
 
 def _told(thread_id: str, state: Mapping[str, Any], kept: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import { element, percent } from "./elements.js";
 
 const MARKER = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
 const NO_LETTER = /[^\p{L}\p{N}]+/gu;
+const UNMARKED = ".cite, .said, pre";
 
 export class Answer {
   /**
@@ -151,12 +152,12 @@ function pieces(places) {
   return found;
 }
 
-/** The texts of a block that are its own words: not the chips', nor what was marked before. */
+/** The texts of a block that are its own words: not the chips', nor code, nor what was marked before. */
 function texts(block) {
   const walker = document.createTreeWalker(block, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
-    if (!walker.currentNode.parentElement.closest(".cite, .said")) found.push(walker.currentNode);
+    if (!walker.currentNode.parentElement.closest(UNMARKED)) found.push(walker.currentNode);
   }
   return found;
 }

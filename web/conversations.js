@@ -6,6 +6,8 @@ import { element } from "./elements.js";
 const KEY = "tandem.conversations";
 const NAMED = "#thread=";
 const MOST = 100;
+const MANY = 8; // from which on there is something to find
+const LONGEST = 120;
 const THREAD = /^[A-Za-z0-9_.-]{1,100}$/;
 
 export class Conversations {
@@ -15,6 +17,8 @@ export class Conversations {
     this.list = document.getElementById("conversation-list");
     this.panel = document.getElementById("conversations");
     this.menu = document.getElementById("menu");
+    this.find = document.getElementById("find");
+    this.find.addEventListener("input", () => this.show());
     this.current = newThread();
     document.getElementById("new").addEventListener("click", () => this.choose(null));
     this.menu.addEventListener("click", () => this.unfold(!this.panel.classList.contains("open")));
@@ -36,7 +40,7 @@ export class Conversations {
   remember(question) {
     const known = this.all().find(({ id }) => id === this.current);
     const others = this.all().filter(({ id }) => id !== this.current);
-    this.keep([{ id: this.current, title: known?.title ?? question.slice(0, 120) }, ...others]);
+    this.keep([{ id: this.current, title: known?.title ?? question.slice(0, LONGEST) }, ...others]);
     history.replaceState(null, "", NAMED + this.current);
   }
 
@@ -48,9 +52,22 @@ export class Conversations {
     this.open(thread);
   }
 
+  /** Gives a conversation another name, which is the browser's alone. */
+  rename({ id, title }) {
+    const name = prompt("What is the conversation to be called?", title)?.trim();
+    if (!name) return;
+    this.keep(this.all().map((each) => (each.id === id ? { id, title: name.slice(0, LONGEST) } : each)));
+  }
+
   /** Forgets a conversation, here and at the service. */
-  async forget(thread) {
-    await request(`/threads/${thread}`, { method: "DELETE" });
+  async forget({ id: thread, title }) {
+    if (!confirm(`Forget “${title}”? What was said in it is deleted.`)) return;
+    try {
+      await request(`/threads/${thread}`, { method: "DELETE" });
+    } catch (problem) {
+      alert(problem.message);
+      return;
+    }
     this.drop(thread);
     if (thread === this.current) this.choose(null);
   }
@@ -75,16 +92,27 @@ export class Conversations {
   }
 
   show() {
-    this.list.replaceChildren(...this.all().map((each) => this.item(each)));
+    const all = this.all();
+    this.find.hidden = all.length < MANY;
+    const wanted = this.find.hidden ? "" : this.find.value.trim().toLowerCase();
+    const found = all.filter(({ title }) => title.toLowerCase().includes(wanted));
+    this.list.replaceChildren(...found.map((each) => this.item(each)));
+    if (all.length && !found.length) this.list.append(element("li", { class: "note" }, "None is called so."));
   }
 
-  item({ id, title }) {
+  item(conversation) {
+    const { id, title } = conversation;
     const current = id === this.current ? "true" : null;
     return element(
       "li",
       {},
       element("button", { class: "title", "aria-current": current, title, click: () => this.choose(id) }, title),
-      element("button", { class: "forget", "aria-label": `Forget ${title}`, click: () => this.forget(id) }, "×"),
+      element(
+        "span",
+        { class: "change" },
+        element("button", { "aria-label": `Rename ${title}`, title: "Rename", click: () => this.rename(conversation) }, "✎"),
+        element("button", { "aria-label": `Forget ${title}`, title: "Forget", click: () => this.forget(conversation) }, "×"),
+      ),
     );
   }
 

@@ -50,15 +50,19 @@ export class Graph {
     this.tell(done);
   }
 
-  /** The time of each step, of a run that was not watched. */
-  show(timings) {
+  /**
+   * The time of each step, of a run that was not watched. `again`: it searched more than once, so
+   * that a rewriting did not only begin it; `stopped`: it ended in its last step.
+   */
+  show(timings, { again, stopped }) {
     for (const [step, ms] of Object.entries(timings)) this.finish(step, ms);
-    for (const [name, path] of this.edges) {
-      const [from, to] = name.split(">");
-      const skipped = name === "rewrite_query>generate"; // seldom, and then nothing tells
-      const taken = from in timings && to in timings && !skipped;
-      path.classList.toggle("taken", taken);
-    }
+    const taken = {
+      "retrieve>grade_relevance": "grade_relevance" in timings,
+      "grade_relevance>generate": "generate" in timings || stopped,
+      "grade_relevance>rewrite_query": "rewrite_query" in timings && again,
+      "rewrite_query>retrieve": "rewrite_query" in timings,
+    }; // from the rewriting to the answer it seldom goes, and then nothing tells
+    for (const [name, path] of this.edges) path.classList.toggle("taken", Boolean(taken[name]));
   }
 
   /** The run has ended; whatever was still at work has not. */

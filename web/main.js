@@ -33,8 +33,13 @@ async function ask(question) {
   try {
     const body = { question, thread_id: conversations.current, html: true, filters: composer.filters() };
     const response = await postJson("/ask", body, { signal });
-    for await (const event of events(response)) turn.take(event);
-    conversations.remember(question);
+    let begun = false; // from then on the service remembers the turn, also where it is stopped
+    for await (const event of events(response)) {
+      turn.take(event);
+      if (begun || !["html", "done"].includes(event.name)) continue;
+      begun = true;
+      conversations.remember(question);
+    }
   } catch (error) {
     if (signal.aborted) turn.stop();
     else turn.fail(error);
@@ -75,12 +80,12 @@ async function open(thread) {
   }
 }
 
-/** The service keeps the words of every turn, and all of the last one. */
+/** The turns of a thread as they were; of some, from long ago, the words alone are left. */
 function recall({ turns: kept, last }) {
-  const shown = kept.map(({ question, html }, n) => {
-    const isLast = n === kept.length - 1;
-    const turn = new Turn(isLast ? last.question : question);
-    if (isLast) turn.restore(last);
+  const shown = kept.map(({ question, html, stopped, result }, n) => {
+    const whole = result ?? (n === kept.length - 1 ? last : null);
+    const turn = new Turn(whole?.question ?? question);
+    if (whole) turn.restore(whole, stopped);
     else turn.recall(html);
     finished(turn);
     return turn.element;

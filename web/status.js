@@ -4,6 +4,7 @@ import { request } from "./api.js";
 import { openDrawer } from "./drawer.js";
 import { count, duration, element, percent } from "./elements.js";
 
+const AGAIN_MS = 3000;
 const NAMES = {
   language_model: ["Language model", "the server machine"],
   embeddings: ["Embeddings", "the client machine"],
@@ -17,13 +18,15 @@ export class Status {
     this.report = null;
   }
 
-  /** Asks every backend anew, and shows it at a glance. */
+  /** Asks every backend anew, and shows it at a glance; again while the service does not answer. */
   async refresh() {
+    clearTimeout(this.timer);
     try {
       const response = await fetchReadiness();
       this.report = await response.json();
     } catch (problem) {
       this.report = { ready: false, problem: problem.message };
+      if (problem.code === "unreachable") this.timer = setTimeout(() => this.refresh(), AGAIN_MS);
     }
     const { ready, backends = {} } = this.report;
     const fine = ready && Object.values(backends).every(({ ok }) => ok);

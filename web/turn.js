@@ -16,6 +16,7 @@ export class Turn {
   constructor(question) {
     this.question = question;
     this.output = null;
+    this.stopped = false;
     this.graph = new Graph();
     this.passages = new Passages((card) => openPassage(card));
     this.answer = new Answer({
@@ -40,7 +41,7 @@ export class Turn {
   lay() {
     return element(
       "article",
-      { class: "turn" },
+      { class: "turn", "aria-label": this.question },
       element("h2", { class: "asked" }, this.question),
       element("div", { class: "run" }, this.graph.element, this.doing, this.searches),
       element(
@@ -119,17 +120,20 @@ export class Turn {
     this.notice.hidden = !output.notice;
     if (output.status === "not_found") this.tag("Nothing found", "degraded");
     else if (output.reader === "extractive") this.tag("Extracts", "extractive");
-    if (output.status === "degraded") this.tag("Degraded", "degraded");
+    if (this.stopped) this.tag("Stopped", "degraded");
+    else if (output.status === "degraded") this.tag("Degraded", "degraded");
   }
 
-  /** The last turn of a conversation, as the thread remembers it. */
-  restore(output) {
-    this.graph.show(output.timings ?? {});
+  /** A turn of a conversation, as the thread remembers it. */
+  restore(output, stopped) {
+    this.stopped = stopped;
+    this.graph.show(output.timings ?? {}, { again: output.queries.length > 1, stopped });
+    this.searched(output.queries);
     this.finish(output);
     for (const verdict of output.verdicts) this.answer.judge(verdict);
   }
 
-  /** An earlier turn of a conversation: the thread keeps its words alone. */
+  /** A turn of which the thread keeps the words alone. */
   recall(html) {
     this.end();
     this.element.classList.add("earlier");

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import Visit, chromium
+from tests.browser import ANSWERED_WITHIN_MS, Visit, chromium
 from tests.corpus import write_corpus
 from tests.integration.conftest import _free_port
 from tests.running_service import RunningService, running_service
@@ -97,6 +97,10 @@ def test_a_conversation_goes_on_after_the_page_was_loaded_again_and_can_be_forgo
     turns = page.get_by_role("article")
     expect(turns).to_have_count(2)
     expect(turns.first.locator(".answer")).to_contain_text("Ottilie Brandt")
+    expect(turns.first.locator(".label")).to_have_text("Extracts")
+    turns.first.get_by_role("button", name="Source 1", exact=True).first.click()
+    expect(page.get_by_role("dialog").locator("mark")).to_contain_text("Ottilie Brandt")
+    page.keyboard.press("Escape")
     expect(turns.last.locator(".card.cited")).to_contain_text("41 metres")
     turns.last.get_by_role("button", name="Source 1", exact=True).first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_contain_text("41 metres")
@@ -108,9 +112,82 @@ def test_a_conversation_goes_on_after_the_page_was_loaded_again_and_can_be_forgo
     expect(page.get_by_role("heading", name="Ask your documents")).to_be_visible()
     listed.get_by_role("button", name=QUESTION, exact=True).click()
     expect(turns).to_have_count(2)
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    listed.get_by_role("button", name=f"Forget {QUESTION}").click()
+    expect(turns).to_have_count(2)
+    page.once("dialog", lambda dialog: dialog.accept())
     listed.get_by_role("button", name=f"Forget {QUESTION}").click()
     expect(turns).to_have_count(0)
     expect(listed.get_by_role("listitem")).to_have_count(0)
+
+
+def test_conversations_are_renamed_and_found_among_many(visit: Visit) -> None:
+    page = visit.page
+    visit.answered(QUESTION)
+    listed = page.get_by_role("navigation", name="Conversations")
+    expect(listed.get_by_role("searchbox")).to_be_hidden()
+    page.once("dialog", lambda dialog: dialog.accept("The builder"))
+    listed.get_by_role("button", name=f"Rename {QUESTION}").click()
+    expect(listed.get_by_role("button", name="The builder", exact=True)).to_be_visible()
+    for number in range(7):
+        listed.get_by_role("button", name="New conversation").click()
+        visit.answered(f"How high is tower {number}?")
+    listed.get_by_role("searchbox", name="Find a conversation").fill("BUILD")
+    expect(listed.get_by_role("listitem")).to_have_count(1)
+    listed.get_by_role("button", name="The builder", exact=True).click()
+    expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
+    listed.get_by_role("searchbox").fill("nothing of the kind")
+    expect(listed.get_by_role("listitem")).to_have_text("None is called so.")
+
+
+def test_a_connection_that_comes_back_is_noticed(visit: Visit) -> None:
+    page = visit.page
+    visit.forgiven = "net::ERR_INTERNET_DISCONNECTED"
+    expect(page.get_by_role("button", name="Extractive reader")).to_be_visible()
+    page.context.set_offline(True)
+    turn = visit.ask(QUESTION)
+    expect(turn.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(page.get_by_role("button", name="No connection")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("button", name="Extractive reader")).to_be_visible(timeout=10_000)
+    turn.get_by_role("button", name="Ask again").click()
+    again = page.get_by_role("article").last
+    expect(again.locator(".answer")).to_contain_text("Ottilie Brandt", timeout=ANSWERED_WITHIN_MS)
+
+
+def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(visit: Visit) -> None:
+    page = visit.page
+    visit.answered(QUESTION)
+    assert unnamed(page) == []
+    for opener in ("Source 1", "5 documents", "Extractive reader"):
+        page.get_by_role("button", name=opener, exact=True).first.click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading").first).not_to_be_empty()
+        expect(dialog.get_by_text("Asking")).to_have_count(0)
+        assert unnamed(page) == []
+        page.keyboard.press("Escape")
+    levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(it => it.tagName)")
+    assert levels[:2] == ["H1", "H2"]
+
+
+USABLE = {
+    "article", "button", "checkbox", "combobox", "dialog", "image", "link", "navigation", "region",
+    "searchbox", "textbox", "slider",
+}  # fmt: skip
+
+
+def unnamed(page: Page) -> list[str]:
+    """What Chromium tells assistive technology of without a name for it."""
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    session.detach()
+    told = [node for node in nodes if not node["ignored"] and node["role"]["value"] in USABLE]
+    assert len(told) > 1  # beside a dialog nothing is told of
+    return [
+        f"{node['role']['value']} {node['backendDOMNodeId']}"
+        for node in told
+        if not node.get("name", {}).get("value", "").strip()
+    ]
 
 
 def test_a_conversation_that_the_service_has_forgotten_is_said_to_be_gone(visit: Visit) -> None:

@@ -38,6 +38,17 @@ HOSTILE = (
     "<https://evil.example/c> [1]"
 )
 
+WIDE = f"""The light comes every twelve seconds [1]:
+
+```python
+def light(seconds: float, interval: float = {"1" * 80}) -> bool: return seconds % interval < 1.0
+```
+
+| Season | First ferry | Last ferry | Ticket | Remark |
+|---|---|---|---|---|
+| Summer | 06:40 | 22:10 | 14 crowns | every hour on the hour, weather permitting |
+"""
+
 
 class Model:
     """A scripted server in a thread of its own."""
@@ -173,11 +184,71 @@ def test_stopping_ends_the_models_work_and_keeps_what_was_written(
             break
         visit.page.wait_for_timeout(50)  # the model's side tells nobody
     assert model.server.abandoned == left + 1
+    visit.page.reload()
+    turn = visit.page.get_by_role("article").last
+    expect(turn.locator(".label")).to_have_text("Stopped")
+    expect(turn.locator(".answer")).to_contain_text("41 metres")
+    turn.get_by_role("button", name="Source 1", exact=True).click()
+    expect(visit.page.get_by_role("dialog").locator("mark")).to_contain_text("41 metres")
+    visit.page.keyboard.press("Escape")
 
     model.says("Forty-one metres [1].", alone=QUESTION)
     turn.get_by_role("button", name="Ask again").click()
     again = visit.page.get_by_role("article").last
     expect(again.locator(".answer")).to_contain_text("Forty-one", timeout=ANSWERED_WITHIN_MS)
+
+
+def test_every_turn_is_there_again_after_the_page_was_loaded_anew(
+    visit: Visit, model: Model
+) -> None:
+    model.says(
+        "The tower is 41 metres high [1]. It was painted blue [2]. There are rooms [1].",
+        checks=(batch("yes", "no"),),
+    )
+    visit.answered(QUESTION)
+    model.says("In 1874 [1].", alone="When was the Vardholm lighthouse built?")
+    visit.answered("When was it built?")
+    visit.page.reload()
+    turns = visit.page.get_by_role("article")
+    expect(turns).to_have_count(2)
+    first, second = turns.all()
+    expect(first.locator(".said.unsupported")).to_contain_text("It was painted blue")
+    expect(first.locator(".cite.supported").first).to_have_text("1")
+    expect(first.get_by_role("link", name="Trace")).to_be_visible()
+    expect(first.get_by_role("heading", name="2 passages, 2 relevant")).to_be_visible()
+    expect(first.locator(".doing")).to_contain_text("tiny")
+    expect(first.locator(".edge.taken")).to_have_count(2)
+    expect(second.get_by_role("heading").first).to_have_text("When was it built?")
+    expect(second.locator(".searches")).to_contain_text("When was the Vardholm lighthouse built?")
+    expect(second.locator(".edge.taken")).to_have_count(3)
+    first.get_by_role("button", name="Source 2", exact=True).click()
+    expect(visit.page.get_by_role("dialog").locator("mark")).to_be_visible()
+
+
+def test_a_page_that_is_left_in_its_first_answer_has_it_when_it_is_back(
+    visit: Visit, model: Model
+) -> None:
+    model.says("The tower is 41 metres high [1]. ", then=("Never said.",))
+    turn = visit.ask(QUESTION)
+    expect(turn.locator(".answer")).to_contain_text("41 metres", timeout=ANSWERED_WITHIN_MS)
+    visit.page.reload()
+    turn = visit.page.get_by_role("article")
+    expect(turn.locator(".label")).to_have_text("Stopped")
+    expect(turn.locator(".answer")).to_contain_text("41 metres")
+
+
+def test_code_and_tables_scroll_within_the_answer_on_a_phone(visit: Visit, model: Model) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    model.says(WIDE)
+    turn = visit.answered(QUESTION)
+    expect(turn.get_by_role("columnheader", name="Season")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for wide in ("pre", "table"):
+        assert turn.locator(wide).evaluate("it => it.scrollWidth > it.clientWidth"), wide
+    expect(turn.locator("pre .said")).to_have_count(0)  # code is no sentence
+    height = turn.get_by_role("columnheader", name="Season").evaluate("it => it.clientHeight")
+    assert height < 60  # no word is broken
 
 
 def test_a_person_says_whether_an_answer_was_good_and_finds_its_trace(

@@ -162,3 +162,22 @@ async def test_the_thread_is_held_until_the_turn_is_kept(
         waiting = asyncio.create_task(next_one())
     await waiting
     assert order == ["kept", "next"]
+
+
+async def test_who_is_back_at_once_sees_the_turn_and_waits_for_no_other_run(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember = type(service.threads).remember
+
+    async def slowly(*kept: Any) -> None:
+        await asyncio.sleep(0.2)
+        await remember(*kept)
+
+    monkeypatch.setattr(type(service.threads), "remember", slowly)
+    async with writing(service):
+        asked_at = time.monotonic()
+        assert "error" in await told(service)  # it goes on, and was no turn before
+        assert time.monotonic() - asked_at < STOPPED_WITHIN_S + 1.0
+        back = asyncio.create_task(told(service))
+        await asyncio.sleep(0)
+    assert (await back)["turns"][0]["stopped"] is True
