@@ -26,7 +26,7 @@ from qdrant_client import models
 class Elsewhere(Protocol):
     """Other processes whose searches leave out the same points."""
 
-    def exchange(self, ids: Collection[str], instead_of: Collection[str]) -> Awaitable[None]:
+    def exchange(self, ids: Collection[str], instead_of: Collection[str]) -> Awaitable[object]:
         """Told in the step in which points are hidden here, and others shown.
 
         What it returns is awaited: it is done when no search is left there that may see what is

@@ -169,9 +169,15 @@ def serve(port: int) -> None:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(written)))
             self.end_headers()
-            self.wfile.write(written)
+            with contextlib.suppress(ConnectionError):  # whoever asked may have been killed
+                self.wfile.write(written)
 
         do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - its base's names
+
+        def handle(self) -> None:
+            """Until the client is gone, or killed."""
+            with contextlib.suppress(ConnectionError):
+                super().handle()
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""

@@ -34,6 +34,8 @@ _NOT_ANSWERED = _OF_A_CONNECTION | {b"date"}
 _TIMEOUTS = {"connect": 5.0, "pool": 5.0, "write": 60.0, "read": None}
 """Of silence in an answer there may be as much as in one that is not handed on."""
 _MOST_CONNECTIONS = 1_000
+_IDLE_S = 2.0
+"""For a connection to be used again: the leader closes it after 5 s, perhaps as it is used."""
 _LONGEST_PATH = 100
 """Bytes of a socket's path: some systems take no more than 103."""
 
@@ -44,7 +46,11 @@ class Forwarding:
     def __init__(self, app: ASGIApp, leader: str) -> None:
         """``leader`` is the path of the socket."""
         self._app = app
-        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=16)
+        limits = httpx.Limits(
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=16,
+            keepalive_expiry=_IDLE_S,
+        )
         self._leader = httpx.AsyncHTTPTransport(uds=leader, limits=limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

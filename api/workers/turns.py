@@ -10,6 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from api.admission import Admission
 from api.workers.channel import Channel, Handler
 
+_TOLD_WITHIN_S = 10.0
+"""Whether there is room is known at once; only a turn itself may take as long as it takes."""
+
 
 class LeadersAdmission(Admission):
     """A worker's admission. Who may go is the leader's to say; here runs are ended when it drains.
@@ -26,7 +29,7 @@ class LeadersAdmission(Admission):
     async def check(self, caller: str) -> None:
         """Counts a request of a caller; raises as ``Admission.check``."""
         await super().check(caller)
-        await self._leader.call("check", caller)
+        await self._leader.call("check", caller, within_s=_TOLD_WITHIN_S)
 
     @contextlib.asynccontextmanager
     async def turn(self, after: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
@@ -38,7 +41,7 @@ class LeadersAdmission(Admission):
     async def _after_leader(self, after: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
         number = next(self._numbers)
         try:
-            await self._leader.call("wait", number)
+            await self._leader.call("wait", number, within_s=_TOLD_WITHIN_S)
             async with after:
                 await self._leader.call("begin", number)
                 yield

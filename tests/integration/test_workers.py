@@ -79,6 +79,13 @@ def edition(number: int) -> str:
     )
 
 
+def write(path: Path, text: str) -> None:
+    """All at once, as editors do: half a file is a version, too."""
+    beside = path.parents[1] / "beside.md"
+    beside.write_text(text)
+    beside.replace(path)
+
+
 async def passages(client: httpx.AsyncClient, source: str = LONG) -> list[dict[str, Any]]:
     """A document's passages; none where there is no such document."""
     answer = await client.get("/passages", params={"source": source, "limit": 199})
@@ -202,7 +209,7 @@ async def test_each_search_sees_one_whole_version_while_a_document_is_replaced(
     workers: Workers, clients: list[httpx.AsyncClient]
 ) -> None:
     path = root(workers) / "long.md"
-    path.write_text(edition(0))
+    write(path, edition(0))
     await until(clients[0], "edition0")
     whole = len(await passages(clients[0]))
     assert whole >= SECTIONS
@@ -222,7 +229,7 @@ async def test_each_search_sees_one_whole_version_while_a_document_is_replaced(
     looking = [asyncio.create_task(look(number)) for number in range(2)]
     async with httpx.AsyncClient(base_url=workers.service.url, trust_env=False) as another:
         for number in range(1, 7):
-            path.write_text(edition(number))
+            write(path, edition(number))
             await until(another, f"edition{number}")
     done = True
     await asyncio.gather(*looking)

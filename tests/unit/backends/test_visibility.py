@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Collection
 
 from qdrant_client import models
 
@@ -87,3 +88,44 @@ async def test_showing_alone_waits_for_nobody() -> None:
     with visibility.searching(ANY):
         await asyncio.wait_for(visibility.hide([], instead_of=["new"]), 1)
     assert visibility.hidden == set()
+
+
+class Elsewhere:
+    """Another process: what it was told, and searches of it that are waited for."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[list[str], list[str]]] = []
+        self.searches_ended = asyncio.Event()
+
+    def exchange(self, ids: Collection[str], instead_of: Collection[str]) -> Awaitable[bool]:
+        self.told.append((list(ids), list(instead_of)))
+        return self.searches_ended.wait()
+
+    def forget(self, ids: Collection[str]) -> None:
+        self.told.append(([], list(ids)))
+
+
+async def test_other_processes_are_told_in_the_same_step_and_waited_for() -> None:
+    visibility, elsewhere = Visibility(["new"]), Elsewhere()
+    visibility.elsewhere = elsewhere
+    hiding = asyncio.create_task(visibility.hide(["old"], instead_of=["new"]))
+    await asyncio.sleep(0)
+    assert visibility.hidden == {"old"}
+    assert elsewhere.told == [(["old"], ["new"])]
+    await asyncio.sleep(0.01)
+    assert not hiding.done()
+    elsewhere.searches_ended.set()
+    await hiding
+    visibility.forget(["old"])
+    assert elsewhere.told[1:] == [([], ["old"])]
+
+
+async def test_a_search_here_is_waited_for_although_other_processes_have_none() -> None:
+    visibility, elsewhere = Visibility(), Elsewhere()
+    visibility.elsewhere = elsewhere
+    elsewhere.searches_ended.set()
+    with visibility.searching(ANY):
+        hiding = asyncio.create_task(visibility.hide(["old"]))
+        await asyncio.sleep(0.01)
+        assert not hiding.done()
+    await asyncio.wait_for(hiding, 5)
