@@ -96,8 +96,15 @@ export class Conversations {
     this.find.hidden = all.length < MANY;
     const wanted = this.find.hidden ? "" : this.find.value.trim().toLowerCase();
     const found = all.filter(({ title }) => title.toLowerCase().includes(wanted));
+    const focused = this.buttons().indexOf(document.activeElement);
     this.list.replaceChildren(...found.map((each) => this.item(each)));
     if (all.length && !found.length) this.list.append(element("li", { class: "note" }, "None is called so."));
+    // Who goes by the keyboard stays where they were: the list is made anew.
+    if (focused >= 0) (this.buttons()[focused] ?? document.getElementById("new")).focus();
+  }
+
+  buttons() {
+    return [...this.list.querySelectorAll("button")];
   }
 
   item(conversation) {

@@ -4,18 +4,27 @@ import { getJson } from "./api.js";
 import { openDrawer } from "./drawer.js";
 import { count, element, percent } from "./elements.js";
 
+const FEW = 4; // that were left out are in nobody's way
+
 export class Passages {
   /** `open` is called with a passage that was chosen. */
   constructor(open) {
     this.open = open;
     this.cards = new Map();
     this.list = element("ol", { class: "cards" });
+    this.leftOut = element(
+      "details",
+      { class: "left-out", hidden: true },
+      element("summary"),
+      element("ol", { class: "cards" }),
+    );
     this.heading = element("h3", {}, "Passages");
     this.element = element(
       "section",
       { class: "passages", hidden: true, "aria-label": "Passages" },
       this.heading,
       this.list,
+      this.leftOut,
     );
   }
 
@@ -63,8 +72,12 @@ export class Passages {
   number(ids) {
     for (const card of this.cards.values()) card.renumber(ids.indexOf(card.passage.id) + 1);
     const numbered = ids.map((id) => this.cards.get(id).element);
-    const others = [...this.cards.values()].filter((card) => !card.number);
-    this.list.replaceChildren(...numbered, ...others.map((card) => card.element));
+    const others = [...this.cards.values()].filter((card) => !card.number).map((card) => card.element);
+    const many = others.length > FEW;
+    this.list.replaceChildren(...numbered, ...(many ? [] : others));
+    this.leftOut.hidden = !many;
+    this.leftOut.firstChild.textContent = `${others.length} left out`;
+    this.leftOut.lastChild.replaceChildren(...(many ? others : []));
     this.summarise();
   }
 

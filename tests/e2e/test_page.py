@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -19,6 +21,7 @@ The key of the Vardholm cellar <img src="http://evil.example/a.png" onerror="win
 ![x](http://evil.example/b.png) behind [the door](javascript:window.ran=1) of Joachim Reed, see
 [his page](https://evil.example/c) and <b onclick="window.ran=1">below</b>.
 """
+CONTRAST = (Path(__file__).parents[1] / "contrast.js").read_text()
 QUESTION = "Who built the Vardholm lighthouse?"
 
 
@@ -85,6 +88,10 @@ def test_an_unanswered_question_is_told_so_after_every_search(visit: Visit) -> N
     expect(turn.locator(".label")).to_have_text("Nothing found")
     expect(turn.locator(".answer")).to_contain_text("do not answer this question")
     expect(turn.get_by_role("img")).to_have_attribute("aria-label", re.compile("rewrite_query"))
+    expect(turn.locator(".card.dropped").first).to_be_hidden()
+    turn.get_by_text("5 left out").click()
+    expect(turn.locator(".card.dropped")).to_have_count(5)
+    expect(turn.locator(".card.dropped").first).to_be_visible()
 
 
 def test_a_conversation_goes_on_after_the_page_was_loaded_again_and_can_be_forgotten(
@@ -129,6 +136,7 @@ def test_conversations_are_renamed_and_found_among_many(visit: Visit) -> None:
     page.once("dialog", lambda dialog: dialog.accept("The builder"))
     listed.get_by_role("button", name=f"Rename {QUESTION}").click()
     expect(listed.get_by_role("button", name="The builder", exact=True)).to_be_visible()
+    expect(listed.get_by_role("button", name="Rename The builder")).to_be_focused()
     for number in range(7):
         listed.get_by_role("button", name="New conversation").click()
         visit.answered(f"How high is tower {number}?")
@@ -266,6 +274,24 @@ def test_it_fits_a_phone(visit: Visit) -> None:
     expect(menu).to_have_attribute("aria-expanded", "false")
     page.get_by_role("button", name="Source 1", exact=True).first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_can_be_read(
+    browser: Browser, service: RunningService, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(color_scheme=scheme, reduced_motion="reduce")  # no colour on its way
+    page.goto(service.url)
+    visit = Visit(page)
+    visit.answered(QUESTION)
+    visit.answered("Which antibiotic treats bacterial meningitis in children?")
+    assert page.evaluate(CONTRAST) == []
+    for opener in ("5 documents", "Extractive reader"):
+        page.get_by_role("button", name=opener).click()
+        expect(page.get_by_role("dialog").get_by_text("Asking")).to_have_count(0)
+        assert page.evaluate(CONTRAST) == []
+        page.keyboard.press("Escape")
+    page.close()
 
 
 def test_who_wants_less_motion_gets_none(browser: Browser, service: RunningService) -> None:

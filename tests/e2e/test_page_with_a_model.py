@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -249,6 +250,34 @@ def test_code_and_tables_scroll_within_the_answer_on_a_phone(visit: Visit, model
     expect(turn.locator("pre .said")).to_have_count(0)  # code is no sentence
     height = turn.get_by_role("columnheader", name="Season").evaluate("it => it.clientHeight")
     assert height < 60  # no word is broken
+
+
+def test_who_asks_a_service_that_has_no_room_is_told_when_to_try_again(
+    browser: Browser, model: Model, tmp_path: Path
+) -> None:
+    full = {
+        "TANDEM_LLM__BASE_URLS": f"{model.server.url}/v1",
+        "TANDEM_MAX_RUNS": "1",
+        "TANDEM_MAX_QUEUED": "0",
+    }
+    root = write_corpus(tmp_path / "vardholm")
+    with running_service(tmp_path / "data", root, _free_port(), **full) as busy:
+        model.says("The tower is 41 metres high [1]. ", then=("It is lit [1].",))
+        first, second = Visit(browser.new_page()), Visit(browser.new_page())
+        for visit in (first, second):
+            visit.page.goto(busy.url)
+        turn = first.ask(QUESTION)
+        expect(turn.locator(".answer")).to_contain_text("41", timeout=ANSWERED_WITHIN_MS)
+        refused = second.ask(QUESTION)
+        expect(refused.get_by_role("alert")).to_contain_text(re.compile(r"Try again in \d+ s"))
+        second.expected("429")
+        model.goes_on()
+        expect(turn.locator(".answer")).to_contain_text("lit", timeout=ANSWERED_WITHIN_MS)
+        refused.get_by_role("button", name="Ask again").click()
+        again = second.page.get_by_role("article").last
+        expect(again.locator(".answer")).not_to_be_empty(timeout=ANSWERED_WITHIN_MS)
+        for visit in (first, second):
+            visit.page.close()
 
 
 def test_a_person_says_whether_an_answer_was_good_and_finds_its_trace(
