@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from api.http.observing import Observed
 from api.http.openai_errors import OpenAIErrors
 from api.http.origins import LOOPBACK, KnownOrigins, SecurityHeaders
 from api.http.serving import BACKLOG, Server
+from api.http.strangers import StrangersRefused
 from api.keys import KeyRing
 from api.metrics import Metrics, metrics_router
 from api.openai_compatible import openai_router
@@ -33,6 +35,7 @@ from api.page import WORTH_ASKING, page_router
 from api.playground import add_playground
 from api.reindex import reindex_router
 from api.search import search_router
+from api.security import caller_of
 from api.service import Service, keeping_up, open_service
 from api.threads import threads_router
 from api.workers.channel import Channel
@@ -87,6 +90,7 @@ def create_worker_app(service: Answering, metrics: Metrics) -> FastAPI:
     settings = service.settings
     app.add_middleware(BrokenOffStreams)
     app.add_middleware(CheckedBodies, max_file_bytes=settings.max_file_bytes)
+    app.add_middleware(StrangersRefused, known=partial(caller_of, service))
     app.add_middleware(ContinuedTraces)
     app.add_middleware(KnownOrigins, hosts=_hosts(settings), pages=settings.cors_origins)
     app.add_middleware(OpenAIErrors)

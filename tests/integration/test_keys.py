@@ -1,5 +1,6 @@
 """A service with API keys: who is let in where, over the application as it is served."""
 
+import json
 import re
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.routing import Mount, Route
 
+from api.http.strangers import StrangersRefused
 from api.keys import FILE, KeyRing, Scope
 from api.service import Service, open_service
 from server import create_app
@@ -34,8 +37,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> Client:
-    app = create_app(service)
+    return clients(create_app(service))
 
+
+def clients(app: FastAPI) -> Client:
     def made(token: str | None) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -64,8 +69,13 @@ def routes(service: Service) -> Iterator[tuple[str, str]]:
                 yield method, path
 
 
-async def test_every_route_refuses_whoever_shows_no_key(service: Service, client: Client) -> None:
+async def test_every_route_refuses_whoever_shows_no_key(service: Service) -> None:
+    """By itself: what refuses strangers early is taken away."""
     key(service, "ask")
+    app = create_app(service)
+    early: Any = StrangersRefused
+    app.user_middleware = [each for each in app.user_middleware if each.cls is not early]
+    client = clients(app)
     found = sorted(set(routes(service)))
     assert len(found) > 15
     let_in = []
@@ -106,6 +116,51 @@ async def test_without_a_key_the_answer_says_how_to_get_one(
         assert "tandem keys create" in refused.json()["error"]["message"]
         ready = await stranger.get("/readyz")
         assert ready.json() == {"ready": True}
+
+
+@pytest.mark.parametrize("path", ["/ask", "/search", "/v1/chat/completions", "/mcp", "/nothing"])
+@pytest.mark.parametrize("authorization", [None, b"Bearer tandem_wrong", b"Basic YTpi", b"\xff"])
+async def test_a_strangers_body_is_not_read(
+    service: Service, path: str, authorization: bytes | None
+) -> None:
+    """The application itself is asked: a client would send the whole body."""
+    key(service, "ask")
+    received, answered = 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": b'"' * 65_536, "more_body": received < 100}
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    if authorization is not None:
+        headers.append((b"authorization", authorization))
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "root_path": "", "headers": headers, "http_version": "1.1",
+        "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    await create_app(service)(scope, receive, send)
+    assert answered[0]["status"] == 401
+    assert (b"www-authenticate", b"Bearer") in answered[0]["headers"]
+    assert json.loads(answered[1]["body"])["error"]["code"] == "unauthenticated"
+    assert received == 0
+
+
+async def test_what_needs_no_key_stays_open(service: Service, client: Client) -> None:
+    key(service, "ask")
+    async with client(None) as stranger, client("tandem_wrong") as forger:
+        for who in (stranger, forger):
+            for path in sorted(OPEN):
+                assert (await who.get(path)).status_code == 200, path
+            page = (await who.get("/")).text
+            static = re.findall(r'"(/static/[^"]+)"', page)
+            assert static
+            for path in static:
+                assert (await who.get(path)).status_code == 200, path
 
 
 async def test_this_machines_user_needs_no_key(service: Service, client: Client) -> None:
