@@ -15,6 +15,7 @@ from starlette.requests import Request
 from api.catalogue import location, shown
 from api.service import Service
 from errors import TooBusy, UploadError
+from indexer.records import FileRecord
 from indexer.sync import SyncReport
 
 log = logging.getLogger("tandem")
@@ -91,7 +92,7 @@ async def indexed(service: Service, path: Path, *, wait: bool) -> dict[str, Any]
     """
     uploads = await asyncio.to_thread(service.settings.uploads.resolve)
     source = f"{uploads.name}/{path.relative_to(uploads).as_posix()}"
-    syncing = asyncio.create_task(service.indexing.run([uploads]))
+    syncing = asyncio.create_task(_sync(service, uploads, path))
     service.at_work.add(syncing)
     syncing.add_done_callback(service.at_work.discard)
     if not wait:
@@ -99,12 +100,36 @@ async def indexed(service: Service, path: Path, *, wait: bool) -> dict[str, Any]
         size = (await asyncio.to_thread(path.stat)).st_size
         return {"source": source, "state": "pending", "reason": "", "bytes": size}
     await asyncio.shield(syncing)
-    for record in await service.indexing.manifest.documents():
-        if location(record) == path:
-            return shown(record)
+    if (record := await _record(service, path)) is not None:
+        return shown(record)
     raise UploadError(
         f"{source!r} is stored, and TANDEM_INCLUDE or TANDEM_EXCLUDE leaves it out of the index."
     )
+
+
+async def _sync(service: Service, uploads: Path, path: Path) -> SyncReport:
+    """Brings the index in line with one file of the uploads, as a watcher would.
+
+    Only where the uploads are no root yet are they synced whole: a document's source begins with
+    the name of the folder that was indexed.
+    """
+    known = await service.indexing.manifest.roots()
+    if all(Path(root.path) != uploads for root in known):
+        return await service.indexing.run([uploads])
+    await service.backends.store.require_fit()  # a whole sync would look, one of a change does not
+    return await service.indexing.run([path], touched=True)
+
+
+async def _record(service: Service, path: Path) -> FileRecord | None:
+    """What the manifest holds of one file."""
+    manifest = service.indexing.manifest
+    for root in await manifest.roots():
+        if path.is_relative_to(root.path):
+            below = path.relative_to(root.path).as_posix()
+            for record in await manifest.files(root.path, below):
+                if location(record) == path:
+                    return record
+    return None
 
 
 def _log_failure(syncing: "asyncio.Task[SyncReport]") -> None:
