@@ -5,6 +5,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from api.admission import Admission
 from api.keys import KeyRing
@@ -14,10 +15,11 @@ from backends.reader import Turn
 from graph.builder import RagGraph, build_graph
 from graph.context import RagContext
 from graph.events import run_events
-from graph.freshness import Freshness
+from graph.freshness import Freshness, without_reason
 from graph.question import owned
 from graph.step import Event
 from graph.turns import turn_kept
+from indexer.tenants import DEFAULT
 from settings import Settings
 
 
@@ -48,7 +50,13 @@ class Answering(ABC):
 
     @abstractmethod
     async def freshness(self) -> Freshness:
-        """How far the index is behind the folders."""
+        """How far the index is behind the folders, whosever they are."""
+
+    async def freshness_for(self, tenant: str) -> Freshness:
+        """The same as a tenant may be told of it: nothing that names another's folders."""
+        index = await self.freshness()
+        theirs = tenant == DEFAULT and not self.settings.tenants
+        return index if theirs or not self.keys_needed else without_reason(index)
 
     def answer(
         self,
@@ -113,7 +121,7 @@ class Answering(ABC):
         """The graph that answers from this tenant's documents."""
         if tenant not in self._graphs:
             backends = replace(self.backends, store=self.backends.store.for_tenant(tenant))
-            self._graphs[tenant] = build_graph(backends, self.freshness)
+            self._graphs[tenant] = build_graph(backends, partial(self.freshness_for, tenant))
         return self._graphs[tenant]
 
     @property

@@ -18,12 +18,12 @@ from api.catalogue import (
     MOST_LISTED,
     Wanted,
     delete_document,
-    index_status,
 )
 from api.http.bodies import Body
 from api.receiving import FORM, indexed, require_room, sent_file
 from api.security import Caller, only_local_user, permit, require_local_user, requires
 from api.service import Service
+from api.status import status_for
 from api.uploads import folder_of, folders_of, keep, safe_name
 from errors import TandemError
 from indexer.records import FileState
@@ -70,9 +70,8 @@ def documents_router(service: Service) -> APIRouter:
         """
         if everybodys:
             permit(caller, "admin")
-        tenant = None if everybodys else caller.tenant
-        status = await index_status(service, tenant, Wanted(state, source, offset, limit))
-        return _seen_by(caller, status)
+        wanted = Wanted(state, source, offset, limit)
+        return await status_for(service, caller, wanted, everybodys=everybodys)
 
     @router.post("", status_code=HTTPStatus.CREATED, openapi_extra=FORM)
     async def upload(
@@ -124,14 +123,6 @@ def documents_router(service: Service) -> APIRouter:
         return EventSourceResponse(_followed(service, request.paths or service.settings.folders))
 
     return router
-
-
-def _seen_by(caller: Caller, status: dict[str, Any]) -> dict[str, Any]:
-    """The same, without what tells of other tenants' files unless the caller may know of all."""
-    if "admin" in caller.scopes:
-        return status
-    syncing = status["syncing"] and {**status["syncing"], "current": ""}
-    return {**status, "syncing": syncing, "error": "", "watching": []}
 
 
 async def _followed(service: Service, paths: list[Path]) -> AsyncIterator[ServerSentEvent]:

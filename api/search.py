@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.answering import Answering
 from api.http.bodies import Body
-from api.security import Caller, requires
+from api.security import Caller, asks, requires
 from backends.filters import SearchFilters
 from backends.lookup import MOST_PASSAGES, passage_of, passages_along
 from backends.vector_store import VectorStore
@@ -33,10 +33,12 @@ class SearchRequest(Body):
 def search_router(service: Answering) -> APIRouter:
     """The router of ``/search`` and ``/passages``."""
     router = APIRouter(tags=["search"])
-    reading = Depends(requires(service, "read"))
+    reading, searching = Depends(requires(service, "read")), Depends(asks(service, "read"))
 
     @router.post("/search")
-    async def search(request: SearchRequest, caller: Annotated[Caller, reading]) -> dict[str, Any]:
+    async def search(
+        request: SearchRequest, caller: Annotated[Caller, searching]
+    ) -> dict[str, Any]:
         """The best passages for a query, best first, and how fresh the index is."""
         return await search_passages(
             service, caller.tenant, request.query, k=request.k, filters=request.filters
@@ -83,7 +85,7 @@ async def search_passages(
     text = check_question(query)
     retriever = PassageRetriever(store=_store(service, tenant))
     search = partial(retriever.ainvoke, k=k or service.settings.top_k, filters=filters)
-    index = await service.freshness()
+    index = await service.freshness_for(tenant)
     notice = ""
     try:
         found = await search(text)

@@ -47,14 +47,16 @@ def requires(service: Answering, scope: Scope) -> Callable[..., Awaitable[Caller
     return caller
 
 
-def asks(service: Answering) -> Callable[..., Awaitable[Caller]]:
-    """``requires`` the scope ``ask``, and room for a run: refused here, the status can say so.
+def asks(service: Answering, scope: Scope = "ask") -> Callable[..., Awaitable[Caller]]:
+    """``requires`` the scope, and room for a run: refused here, the status can say so.
+
+    A search is counted and refused as a question is: it takes the same model and the same store.
 
     Raises: as ``requires``; TooBusy, TooManyRequests.
     """
 
     async def caller(credentials: _Credentials) -> Caller:
-        found = allowed(service, "ask", credentials.credentials if credentials else None)
+        found = allowed(service, scope, credentials.credentials if credentials else None)
         await service.admission.check(found.name)
         return found
 

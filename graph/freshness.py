@@ -48,6 +48,14 @@ def in_words(index: Freshness) -> str:
     return f"Index: catching up, {behind}."
 
 
+def without_reason(index: Freshness) -> Freshness:
+    """The same for those who may not know what folders there are: the reason can name them."""
+    if not index["reason"]:
+        return index
+    reason = "Why, GET /documents tells callers with the scope `admin`."
+    return {**index, "reason": reason}
+
+
 async def unknown_freshness() -> Freshness:
     """For an index of which only the vectors are at hand."""
     return Freshness(

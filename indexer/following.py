@@ -275,7 +275,8 @@ class Follower:
 
 def _bug(exc: Exception) -> str:
     log.critical("a sync failed as none should", exc_info=exc)
-    return f"Something went wrong that should not: {exc!r}. The service's output tells more."
+    # Of the error its kind alone: it may name a file, and everybody who asks is told this.
+    return f"A {type(exc).__name__} that should not be. The service's output tells more."
 
 
 def report_bug(task: "asyncio.Task[None]") -> None:

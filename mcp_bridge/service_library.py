@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from api.catalogue import index_status
 from api.run import Run
 from api.search import document_passages, passage_around, search_passages
 from api.security import Caller, permit
 from api.service import Service
+from api.status import status_for
 from backends.filters import SearchFilters, read_filters
 
 
@@ -23,6 +23,7 @@ class ServiceLibrary:
         self, query: str, *, k: int, filters: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         permit(self.caller, "read")
+        await self.service.admission.check(self.caller.name)
         return await search_passages(
             self.service, self.caller.tenant, query, k=k, filters=_read(filters)
         )
@@ -41,7 +42,7 @@ class ServiceLibrary:
 
     async def documents(self) -> dict[str, Any]:
         permit(self.caller, "read")
-        return await index_status(self.service, self.caller.tenant)
+        return await status_for(self.service, self.caller)
 
     async def ask(
         self,

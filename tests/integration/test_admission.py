@@ -10,7 +10,10 @@ import httpx
 import pytest
 
 from api.admission import Admission
+from api.security import local_caller
 from api.service import Service, open_service
+from errors import TooManyRequests
+from mcp_bridge.service_library import ServiceLibrary
 from server import create_app
 from settings import Settings
 
@@ -20,6 +23,7 @@ ROUTES = [
     ("/ask", {"question": QUESTION, "stream": False}),
     ("/rag/invoke", {"input": {"question": QUESTION}}),
     ("/rag/stream", {"input": {"question": QUESTION}}),
+    ("/search", {"query": QUESTION}),
 ]
 
 
@@ -60,6 +64,21 @@ async def test_a_caller_who_asks_too_often_is_told_when_to_come_again(
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].json()["error"]["code"] == "rate_limited"
     assert 1 <= int(answers[2].headers["retry-after"]) <= 30
+
+
+async def test_searches_count_as_questions_do(service: Service, client: httpx.AsyncClient) -> None:
+    service.admission = Admission(9, 9, per_minute=2)
+    library = ServiceLibrary(service, local_caller(service))
+    assert (await client.post("/search", json={"query": QUESTION})).status_code == 200
+    await library.search(QUESTION, k=3)
+    refused = await client.post("/search", json={"query": QUESTION})
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["retry-after"]) <= 30
+    with pytest.raises(TooManyRequests, match="may ask 2 times a minute"):
+        await library.search(QUESTION, k=3)
+    asked = await client.post("/ask", json={"question": QUESTION})
+    assert asked.status_code == 429
 
 
 async def test_more_questions_than_turns_are_all_answered(

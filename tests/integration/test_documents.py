@@ -1,6 +1,7 @@
 """Uploading, listing and deleting over HTTP: what is taken, by what name, and whose it is."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.keys import KeyRing, Scope
+from api.keys import SCOPES, KeyRing, Scope
+from api.security import Caller
 from api.service import Service, keeping_up, open_service
+from errors import FingerprintMismatch
+from mcp_bridge.service_library import ServiceLibrary
 from server import create_app
 from settings import Settings
 
@@ -32,6 +36,11 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     async with open_service(settings) as service, keeping_up(service):
         await service.indexing.run(settings.folders)
         yield service
+
+
+def local_client(service: Service) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(service))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60)
 
 
 @pytest.fixture
@@ -329,6 +338,80 @@ async def test_a_sync_tells_whoever_may_not_know_of_all_of_no_single_file(
     async with client(admin) as sees_all:
         told = await sees_all.post("/documents/sync", json={})
     assert "broken.pdf" in told.text
+
+
+async def tellings(service: Service, client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Every way in which a caller is told how the index does."""
+    known = service.keys.find(client.headers["Authorization"].removeprefix("Bearer "))
+    assert known is not None
+    library = ServiceLibrary(service, Caller(known.name, known.tenant, known.scopes))
+    return [
+        await ask(client, "Which colour has the door?"),
+        (await client.post("/search", json={"query": "door"})).json(),
+        (await client.get("/documents")).json(),
+        await library.documents(),
+    ]
+
+
+async def test_no_tenant_reads_the_names_of_anothers_folders(
+    service: Service, client: Client, tmp_path: Path
+) -> None:
+    (acme,) = service.settings.tenants["acme"]
+    await asyncio.to_thread(acme.rename, tmp_path / "elsewhere")
+    async with asyncio.timeout(30):
+        while "acme" not in (await service.freshness())["reason"]:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    reader, admin = key(service, "default", "ask", "read"), key(service, "default", *SCOPES)
+    async with client(reader) as reads, client(admin) as sees_all:
+        told = await tellings(service, reads)
+        assert "acme" not in json.dumps(told)
+        assert {each["index"]["state"] for each in told} == {"paused"}
+        assert all("callers with the scope `admin`" in each["index"]["reason"] for each in told)
+        for path in ("/metrics", "/readyz"):
+            assert "acme" not in (await reads.get(path)).text
+        answered, searched, *listed = await tellings(service, sees_all)
+        # What is asked may be kept in a conversation, for others of the tenant to read.
+        assert "acme" not in json.dumps([answered, searched])
+        assert all("acme" in each["index"]["reason"] for each in listed)
+
+
+async def test_a_service_without_keys_tells_everything(service: Service, client: Client) -> None:
+    (service.settings.data_dir / "outside").mkdir()
+    await service.indexing.run([service.settings.data_dir / "outside"])
+    async with client(None) as local:
+        assert "outside" in (await ask(local, "Which colour?"))["index"]["reason"]
+        assert "outside" in (await local.get("/documents")).json()["index"]["reason"]
+
+
+async def test_an_upload_looks_at_no_other_file(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", roots=[], _env_file=None)
+    async with open_service(settings) as service, local_client(service) as local:  # not watched
+        first = await upload(local, "first.md")
+        assert first.json()["source"] == "uploads/default/first.md"
+        (uploads(service) / "first.md").write_text("# Lamp\n\nThe lamp in the cellar is red.\n")
+        second = await upload(local, "second.md", b"# Rug\n\nThe rug is grey.\n")
+        assert (second.status_code, second.json()["state"]) == (201, "indexed")
+        assert second.json()["source"] == "uploads/default/second.md"
+        assert service.indexing.report is not None
+        assert service.indexing.report.added == 1
+        listed = (await local.get("/documents", params={"source": first.json()["source"]})).json()
+        assert listed["documents"] == [first.json()]  # whoever had looked had seen the change
+        compared = await service.indexing.run([settings.uploads])
+        assert (compared.changed, compared.unchanged) == (1, 1)
+
+
+async def test_an_upload_under_another_model_than_the_indexs_is_refused(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", roots=[], _env_file=None)
+    async with open_service(settings) as service, local_client(service) as local:
+        await upload(local, "first.md")
+
+        async def mismatch() -> None:
+            raise FingerprintMismatch("made by another model")
+
+        service.backends.store.require_fit = mismatch  # type: ignore[method-assign]  # no second model is at hand
+        refused = await upload(local, "second.md", b"# Rug\n\nThe rug is grey.\n")
+        assert refused.json()["error"]["code"] == "fingerprint_mismatch"
+        assert await sources(local) == ["uploads/default/first.md"]
 
 
 async def test_writing_needs_its_scope_and_other_paths_this_machines_user(
