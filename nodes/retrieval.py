@@ -128,6 +128,8 @@ async def _search(
     rankings = await all_of(
         retriever.ainvoke(query, k=k, filters=context.filters, mode=mode) for query in queries
     )
+    if len(rankings) == 1:  # as nearly always: it is free of repetitions
+        return rankings[0]
     return distinct(in_turn(rankings))[: k + k // 2 * (len(queries) - 1)]
 
 
