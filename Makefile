@@ -8,8 +8,8 @@ DATA ?= data
 
 .PHONY: run test test-adapters test-image test-openwebui test-vllm check format bench bench-answers bench-retrieval bench-paragraphs \
 	bench-embedder bench-store bench-indexing bench-indexing-peers bench-start bench-edits \
-	bench-kills bench-watch bench-sync bench-scale bench-memory bench-model-calls bench-tokens \
-	bench-agentic bench-injection lock help
+	bench-kills bench-watch bench-sync bench-scale bench-upserts bench-memory bench-model-calls \
+	bench-tokens bench-agentic bench-injection lock help
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -104,6 +104,9 @@ bench-sync: $(STAMP) ## A sync with nothing to do: DATA=folder, or ARGS="--make 
 
 bench-scale: $(STAMP) ## The embedded store at 100,000 passages: DATA=folder of documents.
 	@$(BIN)/python -m benchmarks.scale --data $(DATA) $(ARGS)
+
+bench-upserts: $(STAMP) ## Upserts into a full and an empty store in turn: DATA=folder of documents.
+	@$(BIN)/python -m benchmarks.upserts --data $(DATA) $(ARGS)
 
 bench-memory: $(STAMP) ## Memory while ever larger corpora are indexed.
 	@$(BIN)/python -m benchmarks.memory $(ARGS)

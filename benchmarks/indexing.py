@@ -12,19 +12,17 @@ that of everything else, with an embedder that knows all vectors. Prints JSON.
 
 import argparse
 import asyncio
-import contextlib
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from backends.embeddings import EmbeddingModel, create_embeddings
 from backends.minilm.model import MiniLM
 from backends.sparse import Bm25Sparse
 from backends.vector_places import open_vector_store
 from benchmarks.corpora import MAX_BYTES, copy_files, distinct_chunks
-from benchmarks.measuring import ratios, report, span, spread, tell
+from benchmarks.measuring import Cost, ratios, report, span, spread, tell, timed
 from indexer.manifest import Manifest
 from indexer.progress import SyncReport
 from indexer.sync import sync
@@ -59,21 +57,6 @@ class Known(MiniLM):
 
     async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         return [self._known[text] for text in texts]
-
-
-class Cost(NamedTuple):
-    """What some work took: seconds, and seconds of processor time of the whole process."""
-
-    seconds: float
-    processor: float
-
-
-@contextlib.contextmanager
-def timed(costs: list[Cost]) -> Iterator[None]:
-    """Adds what the block takes."""
-    started, used = time.perf_counter(), time.process_time()
-    yield
-    costs.append(Cost(time.perf_counter() - started, time.process_time() - used))
 
 
 async def measure(data: Path, *, files: int, rounds: int) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What every benchmark shares: medians with their spread, ratios, memory, and how it reports."""
+"""What every benchmark shares: medians with their spread, ratios, cost, memory, how it reports."""
 
+import contextlib
 import json
 import re
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _MEGABYTE = 1e6
 
@@ -33,6 +35,21 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
         "p95": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 3),
         "max": round(ordered[-1], 3),
     }
+
+
+class Cost(NamedTuple):
+    """What some work took: seconds, and seconds of processor time of the whole process."""
+
+    seconds: float
+    processor: float
+
+
+@contextlib.contextmanager
+def timed(costs: list[Cost]) -> Iterator[None]:
+    """Adds what the block takes."""
+    started, used = time.perf_counter(), time.process_time()
+    yield
+    costs.append(Cost(time.perf_counter() - started, time.process_time() - used))
 
 
 def memory_mb(process: int | str = "self") -> dict[str, float]:
