@@ -52,6 +52,8 @@ from settings import Settings
 
 log = logging.getLogger("tandem")
 
+_STARTED_TOGETHER_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Waits for a Qdrant server that is started together with the service, and takes longer."""
 _COLLECT_AFTER = 700, 10, 300
 """New objects after which the youngest are looked through, and how often until the older ones."""
 
@@ -135,7 +137,8 @@ async def serve(settings: Settings, *, with_phoenix: bool = False, workers: int 
     url = f"http://{_reachable(settings.host)}:{settings.port}"
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(listener.close)
-        service = await stack.enter_async_context(open_service(settings))
+        waits_s = _STARTED_TOGETHER_S
+        service = await stack.enter_async_context(open_service(settings, delays_s=waits_s))
         service.backends.embeddings.start_loading()
         phoenix = PhoenixProcess(settings.phoenix, settings.data_dir)
         stack.push_async_callback(phoenix.stop)

@@ -197,10 +197,10 @@ def _plain(result: Any) -> Any:
 
 
 @contextlib.contextmanager
-def running_qdrant() -> Iterator[str]:
-    """Its address, while it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
+def running_qdrant(port: int = 0) -> Iterator[str]:
+    """Its address, while it runs; 0: at any port that is free."""
+    with socket.create_server(("127.0.0.1", port)) as taken:
+        port = taken.getsockname()[1]
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "tests.qdrant_server", str(port)], cwd=Path(__file__).parents[1]
     )

@@ -6,13 +6,17 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tests.corpus import write_corpus
+from tests.integration.conftest import _free_port
 from tests.ollama_server import OllamaServer
 from tests.outcomes import ANSWER, ENDED_WITHIN_S, QUESTION, require, require_answer, started
+from tests.qdrant_server import running_qdrant
 from tests.running_service import running_service, tandem
 
 NOBODY = "http://127.0.0.1:9"
@@ -125,6 +129,24 @@ def test_without_ollama_keywords_still_find_and_indexing_waits_for_it(tmp_path: 
 def test_an_unreachable_qdrant_ends_with_3_and_is_named(indexed: Path) -> None:
     run = tandem("ask", QUESTION, data_dir=indexed, TANDEM_QDRANT__URL=NOBODY)
     require(run, 3, NOBODY, "TANDEM_QDRANT__URL")
+
+
+def test_a_qdrant_that_is_started_with_the_service_is_waited_for(
+    tmp_path: Path, free_port: int
+) -> None:
+    port, root = _free_port(), write_corpus(tmp_path / "vardholm")
+    url = f"http://127.0.0.1:{port}"
+    running = running_service(tmp_path / "data", root, free_port, TANDEM_QDRANT__URL=url)
+    with ThreadPoolExecutor(1) as thread:
+        started = thread.submit(running.__enter__)
+        time.sleep(3)  # by then it has asked in vain
+        with running_qdrant(port):
+            service = started.result()
+            try:
+                assert f"Qdrant at {url} does not answer" in service.written()
+                assert ANSWER in service.tandem("ask", QUESTION).stdout
+            finally:
+                running.__exit__(None, None, None)
 
 
 def test_without_the_language_model_extracts_answer_labelled(indexed: Path) -> None:
