@@ -19,6 +19,7 @@ from errors import SettingsError, UnavailableError
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 
 _CONNECT_TIMEOUT_S = 5
+_OPENED_WITHIN_S = 10.0
 _STATEMENT_TIMEOUT_MS = 10_000
 _TURN_TIMEOUT_S = 120.0
 """For the runs before it on the same thread."""
@@ -144,8 +145,12 @@ async def open_postgres_threads(
                 url, connect_timeout=_CONNECT_TIMEOUT_S
             ):
                 pass
-            pool = await stack.enter_async_context(_pool(url, _CONNECTIONS, _STATEMENT_TIMEOUT_MS))
-            locks = await stack.enter_async_context(_pool(url, _TURNS, statement_timeout_ms=0))
+            pool = _pool(url, _CONNECTIONS, _STATEMENT_TIMEOUT_MS)
+            locks = _pool(url, _TURNS, statement_timeout_ms=0)
+            for each in (pool, locks):
+                stack.push_async_callback(each.close)
+                # Without a connection that the server has room for, nothing is ever answered.
+                await each.open(wait=True, timeout=_OPENED_WITHIN_S)
             saver = AsyncPostgresSaver(pool, serde=plain_values())
             async with _locked(locks, _SETUP):  # workers start at the same time
                 await saver.setup()

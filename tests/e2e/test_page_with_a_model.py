@@ -26,6 +26,7 @@ from tests.language_model_server import (
     stream,
 )
 from tests.running_service import RunningService, running_service
+from tests.running_workers import await_that
 
 QUESTION = "How high is the Vardholm lighthouse?"
 CHAT, BATCH = "/v1/chat/completions", "/v1/chat/completions/batch"
@@ -252,6 +253,12 @@ def test_code_and_tables_scroll_within_the_answer_on_a_phone(visit: Visit, model
     assert height < 60  # no word is broken
 
 
+def metrics(service: RunningService) -> str:
+    """What it tells Prometheus."""
+    with service.client() as client:
+        return client.get("/metrics").text
+
+
 def test_who_asks_a_service_that_has_no_room_is_told_when_to_try_again(
     browser: Browser, model: Model, tmp_path: Path
 ) -> None:
@@ -273,6 +280,7 @@ def test_who_asks_a_service_that_has_no_room_is_told_when_to_try_again(
         second.expected("429")
         model.goes_on()
         expect(turn.locator(".answer")).to_contain_text("lit", timeout=ANSWERED_WITHIN_MS)
+        await_that(lambda: "runs_in_progress 0.0" in metrics(busy), "there is room again")
         refused.get_by_role("button", name="Ask again").click()
         again = second.page.get_by_role("article").last
         expect(again.locator(".answer")).not_to_be_empty(timeout=ANSWERED_WITHIN_MS)
