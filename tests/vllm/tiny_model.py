@@ -62,7 +62,12 @@ def main() -> None:
         bos_token_id=None,
         tie_word_embeddings=False,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(output)
+    model = LlamaForCausalLM(config)
+    # It never says that it is at its end, by never being the likeliest: how long answers are would
+    # else depend on the text of this project, and short ones cannot be left in time.
+    with torch.no_grad():
+        model.lm_head.weight[0].zero_()
+    model.to(torch.bfloat16).save_pretrained(output)
 
 
 if __name__ == "__main__":
