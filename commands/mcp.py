@@ -69,4 +69,4 @@ async def _at_hand(settings: "Settings", closing: contextlib.AsyncExitStack) -> 
     closing.push_async_callback(here.aclose)
     ready = asyncio.create_task(here.get_ready())
     closing.callback(ready.cancel)
-    return here.library
+    return here.lent

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from errors import StoreLocked
-from mcp_bridge.library import Library
+from mcp_bridge.interface import Library
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AtHand:
             await asyncio.to_thread(_import)
 
     @contextlib.asynccontextmanager
-    async def library(self, _: object = None) -> AsyncIterator[Library]:
+    async def lent(self, _: object = None) -> AsyncIterator[Library]:
         """The library, for a block.
 
         Raises:

@@ -22,7 +22,7 @@ from pydantic import Field
 from errors import NotFound, TandemError
 from graph.question import MAX_QUESTION_CHARS, check_question, check_thread
 from mcp_bridge import results
-from mcp_bridge.library import Library
+from mcp_bridge.interface import Library
 from mcp_bridge.progress import Progress
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
