@@ -35,6 +35,12 @@ async def test_the_served_model_and_its_context_are_discovered(
     assert await language_model.prompt_tokens() == 4096 - 64
 
 
+async def test_how_full_the_cache_is_can_be_told(language_model: LanguageModel) -> None:
+    usage = await language_model.cache_usage()
+    assert usage is not None
+    assert 0 <= usage <= 1
+
+
 async def test_a_choice_costs_one_generated_token(
     language_model: LanguageModel, vllm_url: str
 ) -> None:
