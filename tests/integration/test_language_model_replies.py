@@ -1,9 +1,11 @@
 """Bad replies of a language-model server, each with the outcome that is promised for it."""
 
 import json
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import SecretStr
 from typing_extensions import TypedDict
 
+from backends.chat.connection import Connection
 from backends.chat.server import ServerBusy
 from backends.language_model import LanguageModel
 from backends.reader import Thought
@@ -268,7 +271,7 @@ async def test_answers_follow_each_other_on_one_connection() -> None:
     async with scripted(stream("A", "B")) as server, client(server) as model:
         for _ in range(4):
             assert [piece async for piece in model.stream(ASK)] == ["A", "B"]
-    assert server.connections == 3  # the list of models and short requests have their own
+    assert server.connections == 2  # the list of models has one of its own
 
 
 async def test_an_answer_ends_at_once_where_its_body_does_not() -> None:
@@ -458,3 +461,35 @@ async def test_grades_and_rewrites_are_not_heard_in_a_graphs_messages() -> None:
 
         assert await heard(node) == []
         assert ["stream" in request for request in server.asked(CHAT)] == [False, False]
+
+
+async def test_a_stream_that_is_left_is_closed_before_anything_else_runs() -> None:
+    """vLLM writes on until its socket closes, and what follows may keep the event loop busy."""
+    left = threading.Event()
+    event = stream("Blue").body[1]
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(event), event)
+            )
+            with suppress(ConnectionError):
+                while connection.recv(1 << 16):
+                    pass
+        left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,), daemon=True)
+        serving.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        connection = Connection(LanguageModelSettings(base_urls=[url]), url)
+        events = connection.events("/chat/completions", {})
+        assert (await anext(events))["choices"][0]["delta"] == {"content": "Blue"}
+        await events.aclose()
+        # On purpose not awaited: the event loop does nothing more.
+        assert left.wait(5)
+        await connection.aclose()
+        serving.join(5)
