@@ -125,7 +125,7 @@ def write_case(scenario: Scenario, number: int, prose: Iterator[str], folder: Pa
     if scenario.vain and scenario.relevant:
         queries[-1] = f"{hidden} compressor start-up pressure in bar"
     fact = f"The compressor of the {hidden} plant starts at {200 + number} bar."
-    spare = 2 if scenario.relevant == TOP_K else 0  # another station's section may come close
+    spare = 4 if scenario.relevant == TOP_K else 0  # sections of other stations may come close
     facts = [f"{fact} The {hidden} start-up pressure is checked daily."]
     facts *= scenario.relevant + spare
     topic = f"The {name} station has a start-up pressure; {name} logs attempts."

@@ -15,6 +15,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
@@ -114,13 +115,15 @@ def serve(ready: Pipe) -> None:
     asyncio.run(main())
 
 
-def calls(url: str) -> dict[str, Call]:
-    """What is compared, by name."""
+def calls(url: str, opened: AsyncExitStack) -> dict[str, Call]:
+    """What is compared, by name; what they open is closed with ``opened``."""
     found = passages()
     settings = LanguageModelSettings(base_urls=[url], max_answer_tokens=TOKENS)
-    reader = LanguageModelReader(LanguageModel(settings), secret=SECRET)
     other = settings.model_copy(update={"provider": "openai"})
-    stock = LanguageModelReader(LanguageModel(other), secret=SECRET)
+    models = [LanguageModel(each) for each in (settings, other)]
+    for model in models:
+        opened.push_async_callback(model.aclose)
+    reader, stock = (LanguageModelReader(model, secret=SECRET) for model in models)
     bare = httpx.AsyncClient(base_url=url)
     chat = ChatOpenAI(model="m", base_url=url, api_key=SecretStr("none"), max_retries=0)
     shared = shared_beginning(QUESTION, found, SECRET)
@@ -169,16 +172,17 @@ def calls(url: str) -> dict[str, Call]:
 
 async def measure(url: str, rounds: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of processor time a call, a figure each round."""
-    compared = calls(url)
-    for call in compared.values():
-        await call()
-    figures: dict[str, list[float]] = {name: [] for name in compared}
-    for _ in range(rounds):
-        for name, call in compared.items():
-            begun = time.process_time()
-            for _ in range(repeats):
-                await call()
-            figures[name].append((time.process_time() - begun) / repeats * 1000)
+    async with AsyncExitStack() as opened:
+        compared = calls(url, opened)
+        for call in compared.values():
+            await call()
+        figures: dict[str, list[float]] = {name: [] for name in compared}
+        for _ in range(rounds):
+            for name, call in compared.items():
+                begun = time.process_time()
+                for _ in range(repeats):
+                    await call()
+                figures[name].append((time.process_time() - begun) / repeats * 1000)
     return {name: _spread(values) for name, values in figures.items()}
 
 

@@ -8,8 +8,9 @@ Three parts, each of which can be run alone with ``--only``:
   second of whole answers, and processor time of the serving process, for each token and apart from
   them for each answer, of Tandem's ``/ask`` with
   tracing on (as it is, and without the verification of sentences, which is a model call each), of
-  a LangGraph graph over ``ChatOpenAI`` behind server-sent events, and of LangServe's
-  ``/stream_events`` on the same graph. Tandem also searches and grades; the stock graph does not.
+  a LangGraph graph over ``ChatOpenAI`` behind server-sent events, of LangServe's
+  ``/stream_events`` on that graph, and of LangServe's ``/stream_events`` on Tandem's own graph.
+  Tandem's graph also searches, grades and checks; the stock graph does not.
 - ``people``: 200 streams at the speed at which people read, for ``--minutes``: what fails, how much
   memory grows once warm, and how late a token comes, compared with a proxy that hands bytes on
   for a tenth as many clients at the same time.
@@ -30,11 +31,12 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.measuring import percentiles, report, show, tell
-from benchmarks.serving_processes import Serving, model, stock, tandem
+from benchmarks.serving_processes import Serving, model, stock, tandem, through_langserve
 from benchmarks.serving_start import start
 
 CLIENTS = (1, 16, 64)
 _GOALS = {"speed_over_messages": 4.0, "speed_over_stream_events": 6.0, "us_a_token": 100.0}
+_PEERS = ("messages", "stream_events", "own_stream_events")
 _ANSWERS = 8
 """Answers that fewer clients read one after the other: else too short a time is measured."""
 _SHORTER = 6
@@ -57,11 +59,13 @@ def streaming(folder: Path, rounds: int, tokens: int) -> dict[str, Any]:
         url = stack.enter_context(model())
         unverified = {"TANDEM_VERIFICATION": "off"}
         peers = stack.enter_context(stock(url))
+        ours = stack.enter_context(tandem("tandem", url, folder))
         compared = [
-            stack.enter_context(tandem("tandem", url, folder)),
+            ours,
             stack.enter_context(tandem("tandem_unverified", url, folder, **unverified)),
             peers["messages"],
             peers["stream_events"],
+            through_langserve("own_stream_events", ours),
         ]
         for serving in compared:
             serving.read(2, tokens, runs=2)
@@ -105,7 +109,7 @@ def _compared(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, 
         for name in rounds[0]
     }
     for name in ("tandem", "tandem_unverified"):
-        for peer in ("messages", "stream_events"):
+        for peer in _PEERS:
             speeds = [each[name]["tokens_s"] / each[peer]["tokens_s"] for each in rounds]
             costs = [each[peer]["us_a_token"] / each[name]["us_a_token"] for each in rounds]
             figures[name][f"speed_over_{peer}"] = quartiles(speeds, 2)
@@ -183,7 +187,7 @@ def tables(figures: Mapping[str, Any]) -> None:
     if found := figures.get("streaming"):
         keys = ("tokens_s", "us_a_token", "ms_an_answer", *(
             f"{what}_{peer}" for what in ("speed_over", "cost_below")
-            for peer in ("messages", "stream_events")
+            for peer in _PEERS
         ))  # fmt: skip
         rows = [
             (clients, name, *(_span(each[key]) if key in each else "" for key in keys))

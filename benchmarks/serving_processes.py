@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,12 @@ def tandem(name: str, model_url: str, folder: Path, **settings: str) -> Iterator
         yield Serving(name, f"{url}/ask", process.pid, "event: done")
     finally:
         _end(process)
+
+
+def through_langserve(name: str, serving: Serving) -> Serving:
+    """The same process and graph, asked at LangServe's ``/stream_events``."""
+    url = serving.url.removesuffix("/ask") + "/rag/stream_events"
+    return replace(serving, name=name, url=url, ending="event: end", wrapped=True)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, cast
 
@@ -127,8 +128,8 @@ def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
     return b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n"
 
 
-def ours(url: str, model: str, verification: str) -> Call:
-    """The whole graph, as every entry point of the service reads it."""
+def ours(url: str, model: str, verification: str, opened: AsyncExitStack) -> Call:
+    """The whole graph, as every entry point reads it; what it opens is closed with ``opened``."""
     graphs = {}
     for tokens in (SHORT, LONG):
         llm = LanguageModelSettings(base_urls=[url], model=model, max_answer_tokens=tokens)
@@ -139,8 +140,9 @@ def ours(url: str, model: str, verification: str) -> Call:
             sparse=cast(Any, None),
             store=cast(Any, Found()),
             extractive=ExtractiveReader(cast(Any, None)),
-            language_model=LanguageModel(llm),
+            language_model=(language_model := LanguageModel(llm)),
         )
+        opened.push_async_callback(language_model.aclose)
         graphs[tokens] = build_graph(backends)
     context = RagContext(verification=cast(Any, verification))
 
@@ -188,12 +190,12 @@ def stock(url: str, model: str) -> Call:
     return answer
 
 
-async def measure(url: str, rounds: int) -> dict[str, Any]:
+async def measure(url: str, rounds: int, opened: AsyncExitStack) -> dict[str, Any]:
     """Microseconds of processor time a token, by pace and by who reads, a figure a round."""
     calls: dict[str, Call] = {}
     for pace, model in (("at_once", "fast"), ("one_by_one", "slow")):
-        calls[f"{pace}/tandem"] = ours(url, model, "off")
-        calls[f"{pace}/tandem_verifying"] = ours(url, model, "annotate")
+        calls[f"{pace}/tandem"] = ours(url, model, "off", opened)
+        calls[f"{pace}/tandem_verifying"] = ours(url, model, "annotate", opened)
         calls[f"{pace}/stock"] = stock(url, model)
     for call in calls.values():
         await call(SHORT)
@@ -220,7 +222,8 @@ async def traced(url: str, rounds: int) -> dict[str, Any]:
     takes = httpx.MockTransport(lambda _: httpx.Response(200))
     tracing = start_tracing(PhoenixSettings(endpoint="http://127.0.0.1:6006"), transport=takes)
     try:
-        return await measure(url, rounds)
+        async with AsyncExitStack() as opened:
+            return await measure(url, rounds, opened)
     finally:
         await tracing.aclose()
 
