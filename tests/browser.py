@@ -16,6 +16,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 ANSWERED_WITHIN_MS = 30_000
+SEEN_WITHIN_MS = 20_000
+expect.set_options(timeout=SEEN_WITHIN_MS)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ async def serving() -> AsyncIterator[httpx.AsyncClient]:
 
     server = await asyncio.start_server(connection, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, httpx.AsyncClient(base_url=url, timeout=10) as http:
+    async with server, httpx.AsyncClient(base_url=url, timeout=60) as http:
         yield http
         await http.aclose()
         await asyncio.wait(open_connections, timeout=5)
@@ -115,7 +115,7 @@ async def test_the_work_of_a_client_that_leaves_ends() -> None:
             async for line in response.aiter_lines():
                 if line:
                     break
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await chat(http, messages=PROMPT, **GRADE)
         counted = await counts(http)
     assert counted["request_success"] == 1

@@ -164,7 +164,7 @@ async def test_a_crash_that_stays_is_reported_after_three_attempts(
 async def test_a_server_that_hangs_is_given_up_at_the_timeout(server: OllamaServer) -> None:
     server.fail(ollama_server.hang)
     model = OllamaEmbeddings(server.url, "nomic-embed-text", timeout_s=0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(EmbeddingsUnavailable, match=r"did not answer within 0\.2 s"):
             await model.aembed_query("who?")
     assert len(server.requests) == 1
@@ -174,7 +174,7 @@ async def test_a_server_that_hangs_is_given_up_at_the_timeout(server: OllamaServ
 async def test_a_question_waits_for_its_vector_no_longer_than_it_may(server: OllamaServer) -> None:
     server.fail(ollama_server.hang)
     model = OllamaEmbeddings(server.url, "nomic-embed-text", timeout_s=60, query_timeout_s=0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(EmbeddingsUnavailable, match=r"within 0\.2 s.*QUERY_TIMEOUT_S"):
             await model.aembed_query("who?")
     await model.aclose()

@@ -35,7 +35,7 @@ async def grading(*probable: float) -> AsyncIterator[tuple[ScriptedServer, RagGr
 
 
 async def both_asked(server: ScriptedServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (server.asked(CHAT) and server.asked(BATCH)):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 
@@ -104,7 +104,7 @@ async def test_a_run_that_is_cancelled_while_grading_leaves_it() -> None:
         await both_asked(server)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while {task for task in asyncio.all_tasks() - others if _ours(task)}:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert named(events, "token") == []

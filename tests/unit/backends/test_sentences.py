@@ -140,6 +140,6 @@ def test_spans_are_in_order_and_lose_nothing(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a. " * 100_000, "a" * 500_000, " " * 500_000, ".\n" * 100_000])
 def test_a_huge_line_takes_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     sentences(text)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20

@@ -66,7 +66,7 @@ async def test_hiding_waits_for_searches_that_began_before_and_for_no_others() -
     with visibility.searching(ANY):  # begins later and goes on
         assert not hiding.done()
         before.__exit__(None, None, None)
-        await asyncio.wait_for(hiding, 1)
+        await asyncio.wait_for(hiding, 30)
 
 
 async def test_a_search_that_fails_or_is_cancelled_is_not_waited_for() -> None:
@@ -79,14 +79,14 @@ async def test_a_search_that_fails_or_is_cancelled_is_not_waited_for() -> None:
     task = asyncio.create_task(search())
     await asyncio.sleep(0)
     task.cancel()
-    await asyncio.wait_for(visibility.hide(["1"]), 1)
+    await asyncio.wait_for(visibility.hide(["1"]), 30)
 
 
 async def test_showing_alone_waits_for_nobody() -> None:
     visibility = Visibility()
     visibility.conceal(["new"])
     with visibility.searching(ANY):
-        await asyncio.wait_for(visibility.hide([], instead_of=["new"]), 1)
+        await asyncio.wait_for(visibility.hide([], instead_of=["new"]), 30)
     assert visibility.hidden == set()
 
 
@@ -128,4 +128,4 @@ async def test_a_search_here_is_waited_for_although_other_processes_have_none() 
         hiding = asyncio.create_task(visibility.hide(["old"]))
         await asyncio.sleep(0.01)
         assert not hiding.done()
-    await asyncio.wait_for(hiding, 5)
+    await asyncio.wait_for(hiding, 30)

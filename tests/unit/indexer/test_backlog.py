@@ -31,7 +31,7 @@ async def test_taking_waits_until_something_is_due() -> None:
     await asyncio.sleep(0)
     assert not taking.done()
     backlog.add(NOTES, Look("begun"))
-    assert (await asyncio.wait_for(taking, 5)).complete == {NOTES}
+    assert (await asyncio.wait_for(taking, 30)).complete == {NOTES}
 
 
 async def test_more_paths_than_are_worth_telling_apart_become_their_root(

@@ -185,9 +185,9 @@ def test_an_edit_changes_only_the_chunks_around_it() -> None:
 @pytest.mark.parametrize("unit", ["word ", "x", "One sentence here. ", "日本語", "| a "])
 def test_a_line_of_a_megabyte_takes_linear_time(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     chunks = cut(parse_plain_text(text, name="file"), max_tokens=256, target=200)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
     assert all(c.tokens <= 256 and len(c.text) <= 2048 for c in chunks)
 
 

@@ -102,7 +102,7 @@ def briefly_held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until_closed(model: TwoAtOnce) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while model.open:  # noqa: ASYNC110 - of a generator, which tells nobody
             await asyncio.sleep(0.005)
 
@@ -112,7 +112,7 @@ async def test_a_confirmed_answer_was_begun_before_the_grades_came() -> None:
     model.graded.clear()
     by = reader(model)
     grading = asyncio.create_task(by.grade("Why?", FOUND))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not model.pulled:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     assert not grading.done()

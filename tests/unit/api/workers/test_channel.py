@@ -24,7 +24,7 @@ async def channels() -> AsyncIterator[tuple[Channel, Channel]]:
         yield one, two
     finally:
         one.close()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
 
 async def test_calls_are_answered_and_tellings_are_not() -> None:
@@ -71,7 +71,7 @@ async def test_points_are_hidden_at_once_and_acknowledged_when_no_search_sees_th
             with visibility.searching(EVERYTHING):  # it began after: nobody waits for it
                 await asyncio.sleep(0.01)
                 assert not hiding.done()
-        await asyncio.wait_for(hiding, 5)
+        await asyncio.wait_for(hiding, 30)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ async def test_when_the_other_side_ends_calls_fail_and_what_it_asked_for_is_ende
         for call in calls:
             with pytest.raises(UnavailableError, match="has ended"):
                 await call
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
         with pytest.raises(UnavailableError, match="has ended"):
             await one.call("wait")
         one.tell("wait")  # lost, and no error

@@ -47,7 +47,7 @@ async def leading(admission: Admission) -> AsyncIterator[Workers]:
     workers = Workers(admission)
     yield workers
     workers.close()
-    await asyncio.wait_for(asyncio.gather(*workers.tasks), 5)
+    await asyncio.wait_for(asyncio.gather(*workers.tasks), 30)
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +69,7 @@ async def run(
 
 async def holds(admission: Admission, running: int, waiting: int) -> None:
     """Return when there are so many; messages take their time."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (admission.running, admission.waiting) != (running, waiting):  # noqa: ASYNC110 - of the leader, which tells nobody
             await asyncio.sleep(0.001)
 
@@ -139,7 +139,7 @@ async def test_what_an_ended_worker_held_is_given_back() -> None:
                 await holds(admission, 1, 2)
                 gone.close()
                 done.set()
-                await asyncio.wait_for(c, 5)
+                await asyncio.wait_for(c, 30)
                 await holds(admission, 0, 0)
 
 
@@ -169,5 +169,5 @@ async def test_draining_ends_what_has_begun_in_time_and_begins_nothing() -> None
                 await one.check("anybody")
             with pytest.raises(Stopping):
                 await a
-            await asyncio.wait_for(admission.drained(), 5)
-            await asyncio.wait_for(one.drained(), 5)
+            await asyncio.wait_for(admission.drained(), 30)
+            await asyncio.wait_for(one.drained(), 30)

@@ -72,10 +72,10 @@ def test_a_record_is_a_line() -> None:
     ids=["deep", "deep objects", "escapes", "escapes'", "comments", "quotes", "closing", "cut off"],
 )
 def test_hostile_json_takes_linear_time(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     document = parse_json(text, name="file")
     assert "".join(piece for *_, piece in outline(document)) == text
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 @given(
