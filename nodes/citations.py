@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 from backends.reader import Passage
 from backends.sentences import sentences
@@ -18,6 +19,7 @@ def cite(answer: str, passages: Sequence[Passage]) -> tuple[str, list[Citation]]
     literal piece of the passage: the claim itself where the passage contains it, else the
     passage's sentence that shares most of the claim's words.
     """
+    located = [_Located(passage) for passage in passages]
     citations: list[Citation] = []
     kept: list[str] = []
     position, claim = 0, ""
@@ -27,7 +29,7 @@ def cite(answer: str, passages: Sequence[Passage]) -> tuple[str, list[Citation]]
         markers = [int(number) for number in match.group(1).split(",")]
         valid = [marker for marker in markers if 1 <= marker <= len(passages)]
         kept += [before, *(f" [{marker}]" for marker in valid)]
-        citations += [_citation(marker, passages[marker - 1], claim) for marker in valid]
+        citations += [_citation(marker, located[marker - 1], claim) for marker in valid]
         position = match.end()
     kept.append(answer[position:])
     unique = {(c["marker"], c["quote"]): c for c in citations}
@@ -39,8 +41,31 @@ def _last_sentence(text: str) -> str:
     return text[slice(*spans[-1])].strip() if spans else ""
 
 
-def _citation(marker: int, passage: Passage, claim: str) -> Citation:
-    quote = locate(claim, passage["text"])
+class _Located:
+    """A passage and its sentences, which are found once however often it is cited."""
+
+    def __init__(self, passage: Passage) -> None:
+        self.passage = passage
+
+    @cached_property
+    def _sentences(self) -> list[tuple[str, set[str]]]:
+        """As they stand in the text, and the words of each."""
+        text = self.passage["text"]
+        return [(text[start:end], _words(text[start:end])) for start, end in sentences(text)]
+
+    def quote(self, claim: str) -> str:
+        """The piece of the text that the claim rests on, as it stands there."""
+        text = self.passage["text"]
+        if claim and claim in text:
+            return claim
+        words = _words(claim)
+        if not self._sentences:
+            return text
+        return max(self._sentences, key=lambda each: _overlap(words, each[1]))[0]
+
+
+def _citation(marker: int, located: _Located, claim: str) -> Citation:
+    passage, quote = located.passage, located.quote(claim)
     start_line, end_line = _lines(passage, quote)
     return Citation(
         marker=marker,
@@ -62,18 +87,6 @@ def _lines(passage: Passage, quote: str) -> tuple[int | None, int | None]:
         return first, last
     start = first + passage["text"][: passage["text"].index(quote)].count("\n")
     return start, start + quote.count("\n")
-
-
-def locate(claim: str, text: str) -> str:
-    """The piece of the text that the claim rests on, as it stands there."""
-    if claim and claim in text:
-        return claim
-    spans = sentences(text)
-    if not spans:
-        return text
-    words = _words(claim)
-    best = max(spans, key=lambda span: _overlap(words, _words(text[slice(*span)])))
-    return text[slice(*best)]
 
 
 def _words(text: str) -> set[str]:

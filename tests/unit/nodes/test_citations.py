@@ -1,6 +1,6 @@
 """From markers to citations."""
 
-from nodes.citations import cite, locate
+from nodes.citations import cite
 from tests.fakes import passage
 
 BEES = passage(
@@ -51,7 +51,8 @@ def test_an_answer_without_markers_cites_nothing() -> None:
 
 
 def test_a_passage_without_sentences_is_quoted_whole() -> None:
-    assert locate("anything", "   ") == "   "
+    _, citations = cite("Anything [1].", [passage("   ")])
+    assert [each["quote"] for each in citations] == ["   "]
 
 
 def test_a_citation_points_at_the_lines_of_its_quote() -> None:
