@@ -97,7 +97,7 @@ class Script:
             writer.close()
 
     async def _answer(self, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
-        if path in _PHOENIX:
+        if path.partition("?")[0] in _PHOENIX:
             _whole(writer, b"")
             return
         asked = json.loads(body) if body else {}

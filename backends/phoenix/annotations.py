@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Literal
 
 import httpx
@@ -26,11 +27,13 @@ MAX_WAITING = 1000
 """Requests that may wait; beyond them annotations are dropped."""
 PAUSES_S = (1.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Before each attempt: together a minute, longer than Phoenix takes to start."""
+_TOGETHER = 100
+"""Requests that are due are sent as one: each costs a busy service a millisecond."""
 _TIMEOUT_S = 5.0
 _MAX_EXPLANATION = 2000
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _UNKNOWN = 404
-"""The span has not arrived yet; like what is passing, another attempt may change it."""
+"""Of a span that has not arrived; Phoenix then takes nothing of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,16 @@ class _Waiting:
     path: str = field(compare=False)
     data: list[dict[str, Any]] = field(compare=False)
     attempts: int = field(compare=False, default=0)
+    alone: bool = field(compare=False, default=False)
+    """Whether it goes in a request of its own, because one with others was refused."""
+
+
+class _Outcome(Enum):
+    TAKEN = auto()
+    UNKNOWN = auto()
+    """A span of it has not arrived yet."""
+    AWAY = auto()
+    REFUSED = auto()
 
 
 class Annotations:
@@ -129,64 +142,86 @@ class Annotations:
         return True
 
     def _deliver_all(self) -> None:
-        while (request := self._next()) is not None:
-            request.attempts += 1
-            if self._deliver(request):
-                continue
-            if self._ending or request.attempts >= len(self._pauses_s):
-                continue
-            request.due = time.monotonic() + self._pauses_s[request.attempts]
-            with self._changed:
-                if len(self._waiting) < MAX_WAITING:
-                    heapq.heappush(self._waiting, request)
+        while requests := self._next():
+            self._deliver(requests)
 
-    def _next(self) -> _Waiting | None:
-        """The next request once it is due, at once when all ends; None: there will be no other."""
+    def _next(self) -> list[_Waiting]:
+        """What is due for one path, once anything is, at once when all ends; empty: no more."""
         with self._changed:
-            while not (
-                self._waiting and (self._ending or self._waiting[0].due <= time.monotonic())
-            ):
+            while not self._is_due():
                 if self._ending:
-                    return None
+                    return []
                 pause = self._waiting[0].due - time.monotonic() if self._waiting else None
                 self._changed.wait(pause)
-            return heapq.heappop(self._waiting)
+            first = heapq.heappop(self._waiting)
+            requests = [first]
+            others: list[_Waiting] = []
+            while not first.alone and len(requests) < _TOGETHER and self._is_due():
+                request = heapq.heappop(self._waiting)
+                fits = request.path == first.path and not request.alone
+                (requests if fits else others).append(request)
+            for request in others:
+                heapq.heappush(self._waiting, request)
+            return requests
 
-    def _deliver(self, request: _Waiting) -> bool:
-        """Whether the request needs no other attempt."""
+    def _is_due(self) -> bool:
+        return bool(self._waiting) and (self._ending or self._waiting[0].due <= time.monotonic())
+
+    def _deliver(self, requests: Sequence[_Waiting]) -> None:
+        """One attempt for all of them together, and what follows from its outcome for each."""
+        outcome, what = self._send(
+            requests[0].path, [each for request in requests for each in request.data]
+        )
+        if outcome is _Outcome.TAKEN:
+            self._warned = False
+            return
+        if len(requests) > 1 and outcome in (_Outcome.UNKNOWN, _Outcome.REFUSED):
+            # One of them is to blame, and Phoenix has taken none: from now on each goes alone.
+            for request in requests:
+                request.alone = True
+                self._wait_again(request)
+            return
+        if outcome is _Outcome.REFUSED:
+            self._warn(what)
+            return
+        for request in requests:
+            request.attempts += 1
+            if request.attempts < len(self._pauses_s):
+                self._wait_again(request, self._pauses_s[request.attempts])
+            elif outcome is _Outcome.AWAY:
+                self._warn(what)
+            else:  # that the span or trace never arrives is no fault of Phoenix
+                logger.info("Phoenix at %s knows no such trace: %s", self._endpoint, request.data)
+
+    def _wait_again(self, request: _Waiting, pause_s: float = 0.0) -> None:
+        with self._changed:
+            # At the end everything has one attempt, but for what was refused for another's sake.
+            if len(self._waiting) < MAX_WAITING and (not self._ending or pause_s == 0):
+                request.due = time.monotonic() + pause_s
+                heapq.heappush(self._waiting, request)
+
+    def _send(self, path: str, data: list[dict[str, Any]]) -> tuple[_Outcome, str]:
+        """What Phoenix makes of it, and what it does in words for a warning."""
         timeout_s = min(_TIMEOUT_S, self._deadline - time.monotonic())
         if timeout_s <= 0:
-            return True
+            return _Outcome.TAKEN, ""  # no time is left to do anything about it
         try:
             response = self._client.post(
-                f"{self._endpoint}/v1/{request.path}",
+                f"{self._endpoint}/v1/{path}",
                 # Else a missing span would be no error: Phoenix waits for it a few times itself.
                 params={"sync": "false" if self._ending else "true"},
-                json={"data": request.data},
+                json={"data": data},
                 timeout=timeout_s,
             )
         except httpx.TransportError as exc:
-            return self._failed(request, f"does not answer ({type(exc).__name__})")
+            return _Outcome.AWAY, f"does not answer ({type(exc).__name__})"
         if response.is_success:
-            self._warned = False
-            return True
+            return _Outcome.TAKEN, ""
         if response.status_code == _UNKNOWN:
-            return self._unknown(request)
+            return _Outcome.UNKNOWN, ""
         if response.status_code in _PASSING:
-            return self._failed(request, f"does not take annotations (HTTP {response.status_code})")
-        self._warn(f"refuses annotations (HTTP {response.status_code})")
-        return True
-
-    def _failed(self, request: _Waiting, what: str) -> bool:
-        if request.attempts >= len(self._pauses_s):
-            self._warn(what)
-        return False
-
-    def _unknown(self, request: _Waiting) -> bool:
-        """The span or trace has not arrived. That it never does is no fault of Phoenix."""
-        if request.attempts >= len(self._pauses_s):
-            logger.info("Phoenix at %s knows no such trace: %s", self._endpoint, request.data)
-        return False
+            return _Outcome.AWAY, f"does not take annotations (HTTP {response.status_code})"
+        return _Outcome.REFUSED, f"refuses annotations (HTTP {response.status_code})"
 
     def _warn(self, what: str) -> None:
         """One warning until an annotation is taken again."""

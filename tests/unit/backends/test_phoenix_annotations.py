@@ -23,7 +23,12 @@ class Phoenix:
     """Its side of the wire: answers with the given statuses, the last one again and again."""
 
     def __init__(self, *statuses: int | Exception) -> None:
-        self.statuses = list(statuses)
+        self.statuses = list(statuses) or [200]
+        self.refuses: dict[str, int] = {}
+        """The status of a request with a judgement on one of these spans."""
+        self.taken: list[str] = []
+        """The spans of those that were not refused so."""
+        self.asked: queue.Queue[int] = queue.Queue()
         self.requests: list[tuple[str, dict[str, str], list[dict[str, Any]]]] = []
         self.answered: queue.Queue[int] = queue.Queue()
         self.open = threading.Event()
@@ -33,10 +38,14 @@ class Phoenix:
         return httpx.MockTransport(self._take)
 
     def _take(self, request: httpx.Request) -> httpx.Response:
+        self.asked.put(1)
         assert self.open.wait(30)
         data = json.loads(request.content)["data"]
         self.requests.append((request.url.path, dict(request.url.params), data))
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        spans = [each.get("span_id", "") for each in data]
+        status = next((self.refuses[span] for span in spans if span in self.refuses), status)
+        self.taken += spans if status == 200 else []
         self.answered.put(1)
         if isinstance(status, Exception):
             raise status
@@ -119,12 +128,42 @@ def test_annotations_that_are_lost_are_worth_one_warning(
     with channel(phoenix) as opened:
         for _ in range(5):
             opened.on_span("ab", GOOD)
-        phoenix.wait(5 * tries)
+            phoenix.wait(tries)
         ended(opened)
     assert len(phoenix.requests) == 5 * tries
     (warning,) = caplog.messages
     assert "Phoenix at http://phoenix" in warning
     assert "are lost" in warning
+
+
+def test_what_is_due_at_the_same_time_goes_in_one_request() -> None:
+    phoenix = Phoenix(200)
+    with channel(phoenix, pauses_s=(60.0,)) as opened:
+        for span in ("ab", "cd", "ef"):
+            opened.on_span(span, GOOD)
+            opened.on_documents(span, {0: GOOD})
+    assert [(path, [each["span_id"] for each in data]) for path, _, data in phoenix.requests] == [
+        ("/v1/span_annotations", ["ab", "cd", "ef"]),
+        ("/v1/document_annotations", ["ab", "cd", "ef"]),
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_what_is_refused_for_anothers_sake_is_taken_alone(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    phoenix = Phoenix()
+    phoenix.refuses = {"unknown": status}
+    phoenix.open.clear()
+    with channel(phoenix) as opened:
+        opened.on_span("first", GOOD)
+        phoenix.asked.get(timeout=30)
+        for span in ("ab", "unknown", "cd"):
+            opened.on_span(span, GOOD)
+        phoenix.open.set()
+        phoenix.wait(2 + 2 + (len(QUICK) if status == 404 else 1))
+    assert phoenix.taken == ["first", "ab", "cd"]
+    assert len(caplog.messages) == (1 if status == 422 else 0)
 
 
 def test_a_phoenix_that_hangs_holds_nobody_up_and_what_is_too_much_is_refused(
@@ -134,10 +173,11 @@ def test_a_phoenix_that_hangs_holds_nobody_up_and_what_is_too_much_is_refused(
     phoenix = Phoenix(200)
     phoenix.open.clear()
     with channel(phoenix) as opened:
+        opened.on_span("ab", GOOD)
+        phoenix.asked.get(timeout=30)
         taken = [opened.on_span("ab", GOOD) for _ in range(10)]
         phoenix.open.set()
-    assert 3 <= sum(taken) <= 4
-    assert taken[-1] is False
+    assert taken == [True] * 3 + [False] * 7
 
 
 def test_at_the_end_what_waits_is_sent_at_once_and_left_to_phoenix_to_place() -> None:
