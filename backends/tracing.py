@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,7 +21,9 @@ from settings import PhoenixSettings
 
 if TYPE_CHECKING:
     import httpx
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
     from opentelemetry.trace import Span
 
     from backends.phoenix.annotations import Annotations
@@ -31,6 +33,8 @@ _QUEUE_SIZE = 2048
 """Spans that may wait: about 150 runs. A full queue drops its oldest."""
 _BATCH_SIZE = 128
 _SEND_EVERY_MS = 1000
+_BETWEEN_NODES = ("__start__", "route_")
+"""How LangGraph's step before the first node is called, and ours that choose the next one."""
 _MAX_ATTRIBUTES = 10_000
 """OpenTelemetry's default of 128 would cut the documents of a wide search."""
 
@@ -169,13 +173,12 @@ def _provider(project: str, exporter: "PhoenixExporter") -> "TracerProvider":
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     # It warns of a full queue again and again; the exporter has warned of the reason.
     logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
     provider = TracerProvider(
         resource=Resource({"service.name": "tandem", "openinference.project.name": project}),
-        sampler=ALWAYS_ON,
+        sampler=_sampler(),
         span_limits=SpanLimits(max_attributes=_MAX_ATTRIBUTES, max_span_attributes=_MAX_ATTRIBUTES),
         shutdown_on_exit=False,  # its exit hook would wait 30 s
     )
@@ -189,6 +192,32 @@ def _provider(project: str, exporter: "PhoenixExporter") -> "TracerProvider":
         )
     )
     return provider
+
+
+def _sampler() -> "Sampler":
+    """Every span but those of LangGraph's own steps between the nodes.
+
+    They hold the whole state once more and tell nothing that the next node's span does not.
+    """
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+
+    class NodesAlone(Sampler):
+        def should_sample(
+            self,
+            parent_context: "Context | None",
+            trace_id: int,
+            name: str,
+            *others: Any,
+            **more: Any,
+        ) -> "SamplingResult":
+            between = name.startswith(_BETWEEN_NODES)
+            decided = ALWAYS_OFF if between else ALWAYS_ON
+            return decided.should_sample(parent_context, trace_id, name, *others, **more)
+
+        def get_description(self) -> str:
+            return "NodesAlone"
+
+    return NodesAlone()
 
 
 def _instrument(provider: "TracerProvider") -> None:

@@ -140,6 +140,27 @@ async def test_a_run_is_one_trace_of_its_nodes_in_the_project(
     assert names["openinference.project.name"] == "tests"
 
 
+async def test_what_langgraph_does_between_the_nodes_is_no_span(
+    collector: Collector, traced: Tracing
+) -> None:
+    def route_at_start(state: State) -> str:
+        return "generate"
+
+    async def generate(state: State) -> State:
+        return {"trace_id": current_trace_id()}
+
+    builder = StateGraph(State)
+    builder.add_node("generate", generate)
+    builder.add_conditional_edges(START, route_at_start, ["generate"])
+    builder.add_edge("generate", END)
+    result = await builder.compile(name="rag").ainvoke({"question": "why?"})
+    await traced.aclose()
+
+    assert {span.name for span in collector.spans} == {"rag", "generate"}
+    assert collector.span("generate").parent_span_id == collector.span("rag").span_id
+    assert result["trace_id"] == collector.span("generate").trace_id.hex()
+
+
 async def test_the_retriever_span_carries_ids_and_scores(
     collector: Collector, traced: Tracing
 ) -> None:
