@@ -2,7 +2,8 @@
 
 A check begins when its sentence is complete, beside the writing of the next ones, and holds
 nothing back: its verdict arrives when it arrives. Sentences that are completed while others are
-being checked are checked together after them: an answer that is written fast costs few requests.
+being checked, or soon after those began, are checked together after them: an answer that is
+written faster than people read costs few requests.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ THRESHOLD = 0.5
 """The least probability with which a sentence counts as supported."""
 WAIT_S = 5.0
 """For verdicts that are still missing when the answer is complete."""
+APART_S = 0.2
+"""Between the beginnings of two checks of an answer that is still being written."""
 MAX_CLAIMS = 40
 """Sentences of one answer that are checked; a model that never stops must not cost without end."""
 
@@ -36,6 +39,8 @@ class Verification:
         self._checks: list[tuple[Claim, asyncio.Future[Verdict]]] = []
         self._waiting: list[_Check] = []
         self._checking: asyncio.Task[None] | None = None
+        self._next_at = 0.0  # on the event loop's clock
+        self._written = asyncio.Event()
 
     def feed(self, piece: str, reader: Reader) -> None:
         """Takes the next piece of the answer; starts a check for each sentence it completes."""
@@ -43,6 +48,7 @@ class Verification:
 
     async def finish(self, reader: Reader, wait_s: float = WAIT_S) -> list[tuple[Claim, Verdict]]:
         """Every claim with its verdict, in order; what takes too long is unknown."""
+        self._written.set()
         self._begin(self._claims.finish(), reader)
         if self._checks:
             await asyncio.wait([verdict for _, verdict in self._checks], timeout=wait_s)
@@ -67,6 +73,7 @@ class Verification:
     async def _check(self) -> None:
         """Checks what waits, all of one reader's together, until nothing does."""
         while self._waiting:
+            await self._keep_apart()
             reader = self._waiting[0].reader
             now = [check for check in self._waiting if check.reader is reader]
             self._waiting = [check for check in self._waiting if check.reader is not reader]
@@ -78,6 +85,15 @@ class Verification:
                 verdict = verdict_on(check.claim, support)
                 self._tell(verdict)
                 check.verdict.set_result(verdict)
+
+    async def _keep_apart(self) -> None:
+        """Waits for its time, or for the end of the answer, to which verdicts belong at once."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._next_at:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._next_at):
+                    await self._written.wait()
+        self._next_at = loop.time() + APART_S
 
     def _numbers(self, claim: Claim) -> list[int]:
         """Of the passages that a claim cites; of all, where it cites none that is there."""

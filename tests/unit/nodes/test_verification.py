@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import nodes.verification
 from backends.reader import Passage, Statement
 from errors import LanguageModelUnavailable
 from graph.verdict import Verdict
@@ -124,3 +125,34 @@ async def test_sentences_written_during_a_check_are_checked_together_after_it() 
         ["Then they rest.", "They sleep.", "Bees wake."],
     ]
     assert [verdict["sentence"] for verdict in told] == [claim.text for claim, _ in checked]
+
+
+async def test_checks_of_what_is_written_fast_are_apart_but_for_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nodes.verification, "APART_S", 3600.0)
+    reader = SlowReader()
+    reader.go.set()
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        for piece in ("Bees are fast. [1] Then they", " rest. [1] They", " sleep. [1] Bees"):
+            verification.feed(piece, reader)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert reader.together == [["Bees are fast."]]
+        await verification.finish(reader)
+    assert reader.together[1:] == [["Then they rest.", "They sleep.", "Bees"]]
+
+
+async def test_what_is_written_after_a_while_is_checked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nodes.verification, "APART_S", 0.01)
+    reader = SlowReader()
+    reader.go.set()
+    async with verifying("How fast?", [BEES], list[Any]().append) as verification:
+        verification.feed("Bees are fast. [1] Then they", reader)
+        await asyncio.sleep(0.02)
+        verification.feed(" rest. [1] They sleep", reader)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert reader.together == [["Bees are fast."], ["Then they rest."]]
