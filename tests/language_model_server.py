@@ -147,6 +147,7 @@ class ScriptedServer:
             self.abandoned += 1
         released.cancel()
         left.cancel()
+        await asyncio.wait({released, left})  # the reader takes one wait at a time
         return self.released.is_set()
 
 

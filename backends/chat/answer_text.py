@@ -78,7 +78,8 @@ class AnswerText:
 
     def feed(self, piece: str) -> str:
         """What becomes readable with this piece, often the piece itself."""
-        self._blank = self._blank + len(piece) if not piece.strip() else 0
+        blank = len(piece) - len(piece.rstrip())
+        self._blank = blank + (self._blank if blank == len(piece) else 0)
         begin = max(0, len(self._held) - len(END_THINK))  # what is before was looked at already
         self._held += piece
         visible = ""
@@ -92,7 +93,7 @@ class AnswerText:
             self._opened_before = False
             self._held = self._held[found.end() :]
             self._told = begin = 0
-        free = len(self._held) - max(_overlap(self._held, tag) for tag in (THINK, END_THINK))
+        free = len(self._held) - _begun_tag(self._held)
         if self._opened_before:
             self._tell_held(free)
             return ""  # it may turn out that there was no thinking at all
@@ -151,9 +152,11 @@ class AnswerText:
         return f"[{', '.join(str(number) for number in named)}]"
 
 
-def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of the text may be the beginning of the tag."""
-    if tag[0] not in text:  # as nearly always
+def _begun_tag(text: str) -> int:
+    """How many characters at the end of the text may be the beginning of a tag."""
+    begin = text.rfind("<", -len(END_THINK))
+    if begin < 0:  # as nearly always
         return 0
-    longest = min(len(text), len(tag) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)
+    end = text[begin:]
+    begun = any(tag.startswith(end) and tag != end for tag in (THINK, END_THINK))
+    return len(end) if begun else 0

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
+import orjson
 
 from backends.chat.failures import Failures
 from backends.chat.server import displayed
@@ -26,8 +27,12 @@ from settings import LanguageModelSettings
 _KEEP_ALIVE_S = 4.0
 _END_S = 0.1
 """From a stream's last event to the end of its body; both are written at once."""
+_DONE = b"[DONE]"
+"""What OpenAI's protocol ends a stream with, as data."""
 _MAX_LINE = 4_000_000
 """Bytes of one event; a server that never ends a line must not fill the memory."""
+
+Event = dict[str, Any]
 
 
 class Connection:
@@ -63,20 +68,39 @@ class Connection:
         """GET beside ``/v1`` what is no JSON, over a new connection and as quickly as ``probe``."""
         return (await self._get(f"{self._root}{path}")).decode(errors="replace")
 
-    async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """The server-sent events that answer a POST, until their end. Closing it ends the work."""
+    async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[list[Event]]:
+        """The server-sent events that answer a POST, those together that came together.
+
+        Until their end; closing it ends the server's work. What came before a failure is given.
+        """
         with self._translated():
             async with self._request("POST", f"{self._base}{path}", body) as response:
                 await self._check(response)
                 chunks = response.content.iter_any()
-                async for data in _data(chunks):
-                    if data == b"[DONE]":
+                async for came in _data(chunks):
+                    events, failure = self._read(came)
+                    if events:
+                        yield events
+                    if failure is not None:
+                        raise failure
+                    if came[-1] == _DONE:
                         await _finish(chunks)
                         return
-                    event: dict[str, Any] = json.loads(data)
-                    if "error" in event:
-                        raise self._failures.broken(event["error"])
-                    yield event
+
+    def _read(self, came: list[bytes]) -> tuple[list[Event], Exception | None]:
+        """The events, and what is wrong after them."""
+        events: list[Event] = []
+        try:
+            for data in came:
+                if data == _DONE:
+                    break
+                event = _parsed(data)
+                if "error" in event:
+                    return events, self._failures.broken(event["error"])
+                events.append(event)
+        except (TypeError, ValueError) as exc:
+            return events, exc
+        return events, None
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -177,6 +201,17 @@ def _proxy_for(url: str) -> str | None:
     return urllib.request.getproxies().get(address.scheme)
 
 
+def _parsed(data: bytes) -> Event:
+    """An object: ``orjson`` is faster, ``json`` also takes what servers write for no number."""
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        event = json.loads(data)
+    if not isinstance(event, dict):
+        raise TypeError("an event that is no object")
+    return event
+
+
 async def _finish(chunks: AsyncIterator[bytes]) -> None:
     """Read the end of a body that says nothing more: unread, it costs the connection.
 
@@ -188,8 +223,8 @@ async def _finish(chunks: AsyncIterator[bytes]) -> None:
                 pass
 
 
-async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """What follows ``data:`` on each line.
+async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[list[bytes]]:
+    """What follows ``data:`` on each line, up to the end; the lines of a chunk together.
 
     Lines end at a line feed and nowhere else: a text may hold other characters, unescaped, that
     Python counts as the end of a line.
@@ -199,6 +234,8 @@ async def _data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > _MAX_LINE:
             raise ValueError("an event without an end")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+        came = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        if _DONE in came:
+            del came[came.index(_DONE) + 1 :]
+        if came:
+            yield came

@@ -18,7 +18,7 @@ from backends.chat.protocol import (
     forms,
     messages,
     read_choices,
-    read_event,
+    read_events,
     request,
     served_model,
     told,
@@ -111,14 +111,16 @@ class OpenAIServer(ModelServer):
             aclosing(self._connection.events(CHAT, body)) as events,
         ):
             started = False
-            async for event in events:
+            async for came in events:
                 started = True
-                visible = read_event(event, text, run)
+                visible, failure = read_events(came, text, run)
                 if thought := text.take_thought():
                     yield Thought(thought)
                 if visible:
                     await run.token(visible)
                     yield visible
+                if failure is not None:
+                    raise failure
             if text.leaked:
                 self._able.opens_thinking = True
             check_end(text, run.finish_reason, started=started)

@@ -65,23 +65,41 @@ def forms(choices: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def read_event(event: Mapping[str, Any], text: AnswerText, run: ChatRun) -> str:
-    """What an event of a stream makes readable."""
-    run.usage(event.get("usage"))
-    parts = event.get("choices") or []
-    if not parts or not isinstance(parts[0], dict):
-        return ""
-    delta = parts[0].get("delta") or {}
-    if thought := delta.get("reasoning") or delta.get("reasoning_content"):
-        text.thinks_apart()
-        text.think(str(thought))
-    content = delta.get("content")
-    visible = text.feed(content) if isinstance(content, str) else ""
-    check_progress(text)
-    if reason := parts[0].get("finish_reason"):
-        run.finish_reason = str(reason)
-        visible += text.finish(cut=reason == "length")
-    return visible
+def read_events(
+    events: Sequence[Mapping[str, Any]], text: AnswerText, run: ChatRun
+) -> tuple[str, LanguageModelUnavailable | None]:
+    """What events of a stream make readable, and what is wrong after that.
+
+    Tokens that came together are read together: each alone would cost several times as much.
+    """
+    visible, contents = "", ""
+    try:
+        for event in events:
+            if usage := event.get("usage"):
+                run.usage(usage)
+            parts = event.get("choices")
+            if not parts or not isinstance(parts[0], dict):
+                continue
+            delta = parts[0].get("delta")
+            if not isinstance(delta, dict):
+                delta = {}
+            if thought := delta.get("reasoning") or delta.get("reasoning_content"):
+                visible, contents = visible + text.feed(contents), ""
+                text.thinks_apart()
+                text.think(str(thought))
+            content = delta.get("content")
+            if isinstance(content, str):
+                contents += content
+            if reason := parts[0].get("finish_reason"):
+                run.finish_reason = str(reason)
+                visible, contents = visible + text.feed(contents), ""
+                visible += text.finish(cut=reason == "length")
+        if contents:
+            visible += text.feed(contents)
+        check_progress(text)
+    except LanguageModelUnavailable as exc:
+        return visible, exc
+    return visible, None
 
 
 def cache_usage(metrics: str) -> float | None:
