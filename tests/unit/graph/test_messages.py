@@ -12,7 +12,7 @@ from errors import QuestionError
 from graph.context import RagContext
 from graph.events import run_events
 from tests.fakes import ScriptedReader
-from tests.unit.graph.test_builder import BEES, ScriptedStore, rag
+from tests.unit.graph.scripted_graph import BEES, ScriptedStore, rag
 
 FIRST = "How fast do bees fly?"
 SAID = [HumanMessage(FIRST), AIMessage("25 km/h [1]."), HumanMessage("And eggs?")]
