@@ -1,8 +1,10 @@
 """Indexing end to end over the bare embedder, on the same chunks, in one process.
 
 Rounds alternate, so that both meet the same state of the machine. Indexing means everything from
-walking the folder to the last committed point, into a new store each time; the bare embedder gets
-the same distinct chunks as one list, which it sorts by length.
+walking the folder to the last committed point, from when on everything is found, into a new store
+each time. Of 20,000 chunks and more, the search index is built then, which makes searches faster;
+that is told apart. The bare embedder gets the same distinct chunks as one list, which it sorts by
+length.
 
 Processor time is measured as well, which a busy machine changes little: that of the embedder, and
 that of everything else, with an embedder that knows all vectors. Prints JSON.
@@ -70,19 +72,21 @@ async def measure(data: Path, *, files: int, rounds: int) -> dict[str, Any]:
         bare: list[Cost] = []
         indexing: list[Cost] = []
         beside: list[Cost] = []
-        seconds = []
+        searchable: list[float] = []
+        whole: list[float] = []
         for _ in range(rounds):
             with timed(bare):
                 vectors = await embeddings.aembed_documents(texts)
             with timed(indexing):
                 found = await index(folder, embeddings)
-            seconds.append(found.seconds)
+            searchable.append(found.seconds - found.optimizing_seconds)
+            whole.append(found.seconds)
             assert found.chunks_embedded == len(texts), "indexing embedded other chunks"
             with timed(beside):
                 await index(folder, Known(dict(zip(texts, vectors, strict=True))))
     await embeddings.aclose()
     bare_speeds = [len(texts) / cost.seconds for cost in bare]
-    speeds = [len(texts) / taken for taken in seconds]
+    speeds = [len(texts) / taken for taken in searchable]
     thousands = len(texts) / 1000
     return {
         "benchmark": "indexing",
@@ -92,6 +96,7 @@ async def measure(data: Path, *, files: int, rounds: int) -> dict[str, Any]:
         "bare_chunks_per_s": spread(bare_speeds),
         "indexing_chunks_per_s": spread(speeds),
         "ratio": ratios(speeds, bare_speeds),
+        "ratio_with_search_index": ratios([len(texts) / taken for taken in whole], bare_speeds),
         "goal": 0.95,
         "processor_s_per_1000_chunks": {
             "embedder": spread([cost.processor / thousands for cost in bare]),

@@ -62,6 +62,8 @@ class SyncReport:
     chunks_reused: int = 0
     """Chunks of new and changed files that needed no embedding."""
     seconds: float = 0.0
+    optimizing_seconds: float = 0.0
+    """Of these, those in which the search index was built: all could be searched meanwhile."""
 
     def summary(self) -> str:
         """One line for a log."""
@@ -93,6 +95,7 @@ class Tally:
         """Files with a new time and the same bytes."""
         self.gone: list[FileRecord] = []
         """Known files that vanished while they were waiting to be read."""
+        self.optimizing_s = 0.0
 
     def note(self, reading: Reading) -> None:
         """Counts one file that is done."""
@@ -124,6 +127,7 @@ class Tally:
         self._report.chunks_embedded = embedded
         self._report.chunks_reused = reused
         self._report.seconds = seconds
+        self._report.optimizing_seconds = self.optimizing_s
         return self._report
 
     def _name(self, record: FileRecord, kind: ChangeKind, detail: str = "") -> None:

@@ -118,7 +118,7 @@ async def sync(
             manifest=manifest,
             meter=meter,
             on_done=tally.note,
-            on_written=partial(_optimize, store, manifest, after=OPTIMIZE_WITHIN),
+            on_written=partial(_optimize, store, manifest, tally, after=OPTIMIZE_WITHIN),
             retry_delays_s=retry_delays_s,
         )
         pipeline = Pipeline(parts)
@@ -134,7 +134,7 @@ async def sync(
         if changes.are_any():
             await store.note_chunker(recipe)
         if not touched:  # else an edit would wait for it
-            await _optimize(store, manifest, 0, after=OPTIMIZE_AFTER)
+            await _optimize(store, manifest, tally, 0, after=OPTIMIZE_AFTER)
         whole = [str(scope.root) for scope in scopes if not scope.below]
         await manifest.note_checked(whole, begun)
         meter.update(last=True)
@@ -186,11 +186,15 @@ def _chunks(embeddings: EmbeddingModel, process: ParserProcess, path: Path) -> l
     return chunk(document, count_tokens=embeddings.count_tokens, max_tokens=embeddings.max_tokens)
 
 
-async def _optimize(store: VectorStore, manifest: Manifest, written: int, *, after: int) -> None:
+async def _optimize(
+    store: VectorStore, manifest: Manifest, tally: Tally, written: int, *, after: int
+) -> None:
     """Builds the search index anew once enough has been written since the last time."""
     pending = written + int(await manifest.fact("points since optimize") or 0)
     if pending >= after:
+        begun = time.monotonic()
         await store.optimize()
+        tally.optimizing_s += time.monotonic() - begun
         pending = 0
     elif not written:
         return
