@@ -9,6 +9,9 @@ from qdrant_client import models
 
 from backends.qdrant_edge.errors import refuse_given, unsupported
 
+MAX_SEGMENT_KB = 200_000
+"""Of dense vectors, 130,000 of 384 dimensions: so much is merged and indexed at once. It bounds the
+memory of the process that does it, which would grow with the collection."""
 _DISTANCES = {
     models.Distance.COSINE: edge.Distance.Cosine,
     models.Distance.DOT: edge.Distance.Dot,
@@ -26,6 +29,7 @@ def to_config(
         sparse_vectors={name: _sparse(params) for name, params in sparse.items()},
         # Else optimised segments keep half a kilobyte a point in memory, however many there are.
         id_tracker_memory=edge.Memory.Cold,
+        optimizers=edge.EdgeOptimizersConfig(max_segment_size=MAX_SEGMENT_KB),
     )
 
 
