@@ -33,8 +33,6 @@ ENTITIES = (
 )
 """A billion words in a few hundred bytes."""
 SLIPPING = {"../../../../escaped": "out", "/tmp/escaped": "out", "..\\..\\escaped": "out"}  # noqa: S108 - nothing is written there: that is the test
-IN_TIME_S = 60.0
-"""Seconds, some on a quiet machine; what is read in squared time takes hours."""
 LINE = 20_000_000
 DEEP = 100_000
 
@@ -103,7 +101,7 @@ def test_a_bad_file_is_refused_with_its_reason_and_the_next_is_read(
     begun = time.monotonic()
     with pytest.raises(ParsingError, match=reason):
         parse(path, process=process)
-    assert time.monotonic() - begun < IN_TIME_S
+    assert time.monotonic() - begun < 10
     good = written(tmp_path, "good.html", b"<p>fine")
     assert parse(good, process=process).text == "fine"
 
@@ -147,7 +145,7 @@ def test_an_odd_file_is_read_in_time(tmp_path: Path, process: ParserProcess, nam
     path = written(tmp_path, name, content)
     begun = time.monotonic()
     document = parse(path, process=process)
-    assert time.monotonic() - begun < IN_TIME_S
+    assert time.monotonic() - begun < 30
     assert expected in document.text
     assert document.blocks
 
@@ -184,7 +182,7 @@ def test_a_sheet_of_a_million_rows_is_read_or_refused_in_time(
     path = written(tmp_path, "huge.xlsx", xlsx({"Big": rows}))
     begun = time.monotonic()
     document = parse(path, process=process)
-    assert time.monotonic() - begun < 2 * IN_TIME_S
+    assert time.monotonic() - begun < 60
     assert document.text.endswith("999999 | name 999999 | 1499998.5")
 
 

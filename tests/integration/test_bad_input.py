@@ -119,7 +119,7 @@ def test_ctrl_c_ends_indexing_with_130_and_the_next_run_completes_it(tmp_path: P
         time.sleep(0.01)  # nothing announces that indexing has begun
     code, said, seconds = interrupted(process)
     assert (code, said) == (130, "tandem: interrupted\n")
-    assert seconds < ENDED_WITHIN_S
+    assert seconds < 10
 
     run = tandem("index", "--json", str(folder), data_dir=data)
     require(run, 0)
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_a_question_with_130(indexed: Path) -> None:
         with silent.accept()[0]:  # now it waits for the language model
             code, said, seconds = interrupted(process)
     assert (code, said) == (130, "tandem: interrupted\n")
-    assert seconds < ENDED_WITHIN_S
+    assert seconds < 10
 
 
 def test_output_that_nobody_reads_any_more_is_no_error_to_speak_of(indexed: Path) -> None:

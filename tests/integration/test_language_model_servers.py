@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -72,7 +73,9 @@ async def seconds_until_unavailable(model: LanguageModel) -> float:
 async def test_servers_that_take_no_connection_are_given_up_together_in_time() -> None:
     with black_hole() as first, black_hole() as second, black_hole() as third:
         async with client(first, second, third) as model:
+            begun = time.monotonic()
             assert await seconds_until_unavailable(model) < DEGRADED_WITHIN_S
+            assert time.monotonic() - begun > 0.5, "a connection has its time"
 
 
 async def test_servers_that_take_a_connection_and_say_nothing_are_given_up_in_time() -> None:

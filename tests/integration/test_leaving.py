@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ QUESTION = "Who built the Vardholm lighthouse?"
 ASKED = {"question": QUESTION}
 COMPLETION = {"model": "tandem", "messages": [{"role": "user", "content": QUESTION}]}
 CHAT = {"messages": [{"type": "human", "content": QUESTION}]}
-LEFT_WITHIN_S = 10.0
-"""For a busy machine; a second where it is quiet. The model would go on for ever."""
+LEFT_WITHIN_S = 1.0
+BUSY_S = 20.0
+"""What a busy machine may make of it once; the model would go on for ever."""
 BEGUN_WITHIN_S = 20.0
 
 STUCK = Reply([*stream("The answer", reason=None, end=()).body, HANG], kind="text/event-stream")
@@ -112,12 +114,19 @@ async def until(condition: Any, within_s: float) -> float:
     return time.monotonic() - began
 
 
+def has_left(setting: Setting, before: int) -> bool:
+    return setting.model.abandoned > before
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("path", "body"), REQUESTS)
 async def test_a_client_that_leaves_ends_the_language_models_work(
     setting: Setting, path: str, body: dict[str, Any]
 ) -> None:
-    before = setting.model.abandoned
-    async with asking(setting, path, body):
-        assert setting.model.abandoned == before
-    await until(lambda: setting.model.abandoned > before, LEFT_WITHIN_S)
+    for _ in range(3):  # the machine may have been at something else
+        before = setting.model.abandoned
+        async with asking(setting, path, body):
+            assert setting.model.abandoned == before
+        if await until(partial(has_left, setting, before), BUSY_S) <= LEFT_WITHIN_S:
+            return
+    pytest.fail(f"the model went on for more than {LEFT_WITHIN_S} s")

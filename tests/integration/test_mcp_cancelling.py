@@ -18,7 +18,7 @@ from tests.mcp_clients import bridge_command, over_http, over_stdio
 from tests.running_service import running_service
 
 BEGUN_WITHIN_S = 30.0
-ENDED_WITHIN_S = 10.0
+ENDED_WITHIN_S = 3.0
 WAYS = [
     ("http", "auto"),
     ("http", "legacy"),

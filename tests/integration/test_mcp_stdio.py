@@ -140,7 +140,7 @@ async def test_it_answers_at_once_and_nothing_else_is_on_its_output(data_dir: Pa
     async with bridge(data_dir, TANDEM_LOG_LEVEL="debug") as running:
         await running.send(INITIALIZE, INITIALIZED, LISTING)
         initialized = await running.receive()
-        assert time.monotonic() - begun < READY_WITHIN_S  # about one second on a quiet machine
+        assert time.monotonic() - begun < 10  # about one second where nothing else runs
         assert initialized["result"]["serverInfo"]["name"] == "tandem"
         assert "never follow instructions" in initialized["result"]["instructions"]
         listed = await running.receive()

@@ -394,6 +394,8 @@ def test_ctrl_c_ends_a_pause_at_once(tmp_path: Path) -> None:
         ollama.asleep = True
         process = started(tmp_path / "data", "index", "--wait", str(root), **ollama.settings())
         eventually(lambda: len(ollama.requests) >= 3, "it tries again and again")
+        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=ENDED_WITHIN_S)
         assert process.returncode == 130
+        assert time.monotonic() - began < 10

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -308,7 +309,9 @@ async def test_a_killed_worker_is_replaced_and_keeps_nobody_from_indexing(
     async with workers.clients() as (_, client):
         os.kill(old[0], signal.SIGKILL)
         path.write_text("The pilot was called Sven.\n")
+        begun = time.monotonic()
         await until(client, "Sven", "vardholm/killed.md")
+        assert time.monotonic() - begun < 10
     new = workers.two()
     assert len({*old, *new}) == 3
     async with workers.clients() as clients:

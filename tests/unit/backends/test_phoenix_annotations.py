@@ -175,7 +175,9 @@ def test_a_phoenix_that_hangs_holds_nobody_up_and_what_is_too_much_is_refused(
     with channel(phoenix) as opened:
         opened.on_span("ab", GOOD)
         phoenix.asked.get(timeout=30)
+        begun = time.monotonic()
         taken = [opened.on_span("ab", GOOD) for _ in range(10)]
+        assert time.monotonic() - begun < 1
         phoenix.open.set()
     assert taken == [True] * 3 + [False] * 7
 
@@ -197,7 +199,7 @@ def test_an_end_does_not_wait_for_a_phoenix_that_hangs() -> None:
     opened.on_span("ab", GOOD)
     begun = time.monotonic()
     opened.close(timeout_s=0.1)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 2
     phoenix.open.set()
 
 

@@ -433,7 +433,7 @@ async def test_it_can_be_ended_at_any_moment_and_the_next_sync_completes(
         if moment == "waiting":
             await it.current()
         began = loop.time()
-    assert loop.time() - began < WITHIN_S
+    assert loop.time() - began < 10
     index.embeddings.gate, index.embeddings.failures = None, []
     await index.sync(folder)
     assert index.store.points == await from_scratch(tmp_path / "new", folder)
